@@ -1,0 +1,137 @@
+package vserver
+
+import (
+	"fmt"
+	"strings"
+
+	"appliance/engine/packet"
+)
+
+// A Protocol is what a service serves.
+type Protocol uint8
+
+// The protocols, by their IANA numbers.
+const (
+	TCP Protocol = packet.ProtoTCP
+	UDP Protocol = packet.ProtoUDP
+)
+
+// A Mode is how packets reach a backend.
+type Mode uint8
+
+// The modes.
+const (
+	// NAT rewrites both addresses and ports, so that the backend answers to a
+	// SNIP of this node: it needs nothing of the backend.
+	NAT Mode = iota
+	// DSR rewrites MAC addresses only. The backend is on a segment with this
+	// node, has the VIP as an address that it doesn't announce, and answers the
+	// client directly.
+	DSR
+)
+
+// A Method is how a new flow's backend is chosen.
+type Method uint8
+
+// The methods.
+const (
+	// Maglev chooses by hash: every node and engine chooses alike, and a change
+	// of the backends moves little else.
+	Maglev Method = iota
+	// RoundRobin chooses in turn, by weight. Each engine counts for itself.
+	RoundRobin
+)
+
+// A Refusal is what becomes of a packet that is refused.
+type Refusal uint8
+
+// The refusals.
+const (
+	Reject  Refusal = iota // answered: TCP by a reset, UDP by ICMP port unreachable
+	Silence                // dropped, counted as packet.Silent
+)
+
+// Names in the configuration, the default first.
+var (
+	protocols = choices[Protocol]{"protocol", []choice[Protocol]{{TCP, "tcp"}, {UDP, "udp"}}}
+	modes     = choices[Mode]{"mode", []choice[Mode]{{NAT, "nat"}, {DSR, "dsr"}}}
+	methods   = choices[Method]{"method", []choice[Method]{{Maglev, "maglev"}, {RoundRobin, "roundrobin"}}}
+	refusals  = choices[Refusal]{"refusal", []choice[Refusal]{{Reject, "reject"}, {Silence, "silence"}}}
+)
+
+// String returns the name in the configuration.
+func (p Protocol) String() string { return protocols.name(p) }
+
+// String returns the name in the configuration.
+func (m Mode) String() string { return modes.name(m) }
+
+// String returns the name in the configuration.
+func (m Method) String() string { return methods.name(m) }
+
+// String returns the name in the configuration.
+func (r Refusal) String() string { return refusals.name(r) }
+
+// MarshalText returns the name in the configuration.
+func (p Protocol) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// MarshalText returns the name in the configuration.
+func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// MarshalText returns the name in the configuration.
+func (m Method) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// MarshalText returns the name in the configuration.
+func (r Refusal) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText sets p to the protocol of that name.
+func (p *Protocol) UnmarshalText(name []byte) error { return protocols.parse(p, string(name)) }
+
+// UnmarshalText sets m to the mode of that name.
+func (m *Mode) UnmarshalText(name []byte) error { return modes.parse(m, string(name)) }
+
+// UnmarshalText sets m to the method of that name.
+func (m *Method) UnmarshalText(name []byte) error { return methods.parse(m, string(name)) }
+
+// UnmarshalText sets r to the refusal of that name.
+func (r *Refusal) UnmarshalText(name []byte) error { return refusals.parse(r, string(name)) }
+
+// choices are the values of a setting that takes one of a few.
+type choices[T ~uint8] struct {
+	what string
+	list []choice[T]
+}
+
+type choice[T ~uint8] struct {
+	value T
+	name  string
+}
+
+func (c *choices[T]) name(v T) string {
+	for _, ch := range c.list {
+		if ch.value == v {
+			return ch.name
+		}
+	}
+	return fmt.Sprintf("unknown %s %d", c.what, uint8(v))
+}
+
+func (c *choices[T]) parse(v *T, name string) error {
+	names := make([]string, len(c.list))
+	for i, ch := range c.list {
+		if ch.name == name {
+			*v = ch.value
+			return nil
+		}
+		names[i] = ch.name
+	}
+	return fmt.Errorf("%s %q is none of %s", c.what, name, strings.Join(names, ", "))
+}
+
+func (c *choices[T]) valid(v T) bool {
+	for _, ch := range c.list {
+		if ch.value == v {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,67 @@
+// Package vserver balances packets over real servers: it decides what becomes
+// of every packet that an engine owns. A virtual server (service) is a VIP, a
+// port and a protocol; its packets go to one of its backends, and all packets
+// of a flow go to the same one.
+//
+// # Modes
+//
+//	nat   client:cp -> VIP:vp   becomes   SNIP:sp -> backend:bp
+//	      backend:bp -> SNIP:sp   becomes   VIP:vp -> client:cp
+//
+//	dsr   client:cp -> VIP:vp   stays, but for the MAC addresses;
+//	      the backend answers the client by itself
+//
+// Nat takes one from the TTL, as a router does, and keeps checksums right
+// incrementally (RFC 1624). Its source port sp is chosen so that the hash of
+// the return packets falls into the bucket of the flow, and so to the same node
+// and engine: no record is ever shared. Dsr touches nothing above Ethernet.
+//
+// # Two halves
+//
+// The control half, a [Builder], turns a [Config], the verdicts of health checks
+// and the routing table into immutable [Services], which the engines find in
+// their Snapshot. The Builder remembers slots: a service or a backend that a
+// reload doesn't concern keeps its place, and with it its flows and counters.
+//
+// The hot half, one [Handler] an engine, works on batches in stages: classify
+// every packet, probe the flow table for every packet, then act on each. In
+// between, the processor fetches what the next stage needs, so that in a table
+// far larger than the caches, packets don't wait for memory one after another.
+//
+// # What a flow's packet meets
+//
+//   - A packet with a record goes to that record's backend, also when the backend
+//     is down or its weight is 0: its health decides about new flows, those that
+//     it has not answered, and how long a UDP flow lasts without its answers.
+//   - A TCP SYN or any UDP packet without a record begins a flow.
+//   - Any other TCP packet without a record is in the middle of a connection that
+//     this node doesn't know. Nat can't guess its source port and resets it.
+//     Dsr sends it where the hash says, the same place on every node, and
+//     records that. When the flow table is full, dsr goes on by hash without
+//     records; nat refuses new flows.
+//   - A packet without a record that comes from a VIP or a SNIP is forged, and
+//     dropped.
+//   - A flow whose service, backend or SNIP has left the configuration is over. Its
+//     next packet is one without a record.
+//
+// # Answers
+//
+// The Handler answers pings of VIPs and SNIPs. It refuses what can't be served by
+// a TCP reset or ICMP port unreachable, and says so by ICMP when a TTL runs
+// out or a packet doesn't fit the way out. Answers go by the routing table, in
+// the place of the packet that drew them, at a limited rate.
+//
+// # Invariants
+//
+//   - Services never change once built; any number of engines may read them.
+//   - Every packet leaves Decide with a verdict, and a dropped one with a reason.
+//   - Both directions of a flow fall into the same bucket and core entry.
+//   - A client sees packets from VIP and port only.
+//   - Decide allocates nothing, but once when Services are new to it.
+//
+// # Limits
+//
+// Fragments are dropped, and so are ICMP messages other than echo requests:
+// path MTU discovery through nat works by the answers above, not by those of
+// routers further away. Round robin counts an engine for itself.
+package vserver

@@ -1,0 +1,62 @@
+package vserver
+
+import (
+	"appliance/engine"
+	"appliance/engine/packet"
+	"appliance/internal/fib"
+	"appliance/vserver/flows"
+)
+
+// direct carries a client's packet to its flow's backend as it is: only the
+// link-layer addresses change, not even the TTL. r is nil for a new flow.
+func (h *Handler) direct(s *Services, p *engine.Packet, frame []byte, svc *service, r *flows.Record, key *flows.ForwardKey) {
+	if r == nil && svc.pool == nil {
+		h.refuse(s, p, packet.NoBackend, svc.onNoBackend)
+		return
+	}
+	var be *backend
+	if r == nil {
+		r, be = h.list(s, p, svc, key)
+	} else {
+		be = &s.backends[r.Backend.Slot()]
+	}
+	if be.found != fib.Found {
+		h.strand(p, be.config.Address, be.next, be.found)
+		return
+	}
+	if !h.fits(s, p, be.next) {
+		return
+	}
+	if r != nil {
+		h.track(svc, be, p, frame, r)
+	}
+	h.count.packet(svc.ref, be.ref, int(p.End-p.L3))
+	h.send(p, frame, be.next)
+}
+
+// list makes the record of a packet that has none, and returns it with the
+// backend. A packet in the middle of a connection goes where the hash says,
+// whatever the method: that is where it has been going if its record was lost
+// or is another node's. When there is no room for a record, the hash has to do
+// without one.
+func (h *Handler) list(s *Services, p *engine.Packet, svc *service, key *flows.ForwardKey) (*flows.Record, *backend) {
+	byHash := &s.backends[svc.byHash(p.Hash)]
+	if p.TCPFlags&packet.TCPRst != 0 {
+		return nil, byHash // nothing follows it
+	}
+	be := byHash
+	if begins(p) {
+		be = &s.backends[h.pick(svc, p.Hash)]
+	}
+	r, err := h.table.Insert(&flows.Record{
+		ForwardKey: *key, Proto: p.Proto,
+		Backend: be.ref, BackendPort: be.port,
+		Hash: p.Hash,
+	})
+	if err != nil {
+		h.count.unlisted++
+		return nil, byHash
+	}
+	h.count.began(r)
+	return r, be
+}

@@ -1,0 +1,210 @@
+package vserver
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"appliance/engine"
+	"appliance/engine/packet"
+	"appliance/internal/fib"
+	"appliance/vserver/flows"
+)
+
+// HandlerConfig describes one engine's Handler.
+type HandlerConfig struct {
+	Arena    *engine.Arena // where the packets lie
+	Engine   int           // which engine this is, from 0
+	Engines  int           // how many there are
+	Capacity int           // flows that the table has room for; 96 bytes each, taken at once
+	Seed     uint64        // keys the flow table: random and secret
+
+	// Asked, unless nil, receives when Unresolved has something to tell. Make it
+	// with room for one; engines may share it.
+	Asked chan<- struct{}
+}
+
+// A Handler is the virtual servers of one engine: it implements engine.Handler.
+// It is used on that engine's thread only, but for what says otherwise.
+type Handler struct {
+	cfg      HandlerConfig
+	arena    *engine.Arena
+	table    *flows.Table
+	services *Services // of the pass
+	now      int64     // of the pass, in ns
+	tick     uint32    // of the pass, in ticks
+	start    int64     // time of tick 0
+	swept    int64     // time of the last sweep
+
+	hops    hopCache
+	hop     fib.NextHop // scratch of toSender
+	turns   []uint32    // by service slot: where its round robin stands
+	count   counters
+	limit   limiter
+	wanted  resolver
+	started bool
+}
+
+var _ engine.Handler = (*Handler)(nil)
+
+// NewHandler returns a Handler with an empty flow table.
+func NewHandler(cfg HandlerConfig) (*Handler, error) {
+	if cfg.Engine < 0 || cfg.Engine >= cfg.Engines {
+		return nil, fmt.Errorf("vserver: new handler: engine %d of %d", cfg.Engine, cfg.Engines)
+	}
+	h := &Handler{cfg: cfg, arena: cfg.Arena, services: noServices}
+	table, err := flows.New(flows.Config{Capacity: cfg.Capacity, Seed: cfg.Seed, Removed: h.count.ended})
+	if err != nil {
+		return nil, fmt.Errorf("vserver: new handler: %w", err)
+	}
+	h.table = table
+	return h, nil
+}
+
+// Close gives the flow table's memory back. The engine must have ended.
+func (h *Handler) Close() error { return h.table.Close() }
+
+// What a packet is, as classify finds it. Scratch holds it, and what goes with
+// it, from stage to stage.
+const (
+	stranger = iota // neither VIP nor SNIP
+	unserved        // to a VIP, but to none of its services
+	other           // without ports, to whomever: ICMP, a fragment
+	request         // of a client to a service: this and the next belong to flows
+	response        // of a backend to a SNIP
+)
+
+// Places in Packet.Scratch.
+const (
+	kind = iota
+	slot // request: the service's; response: the SNIP's number
+	hint
+)
+
+// Decide implements engine.Handler. It works in stages, each for the whole
+// batch, so that the cache misses of different packets' look-ups overlap.
+func (h *Handler) Decide(snapshot *engine.Snapshot, now int64, batch []engine.Packet) {
+	s := h.begin(snapshot, now)
+	h.classify(s, batch)
+	h.probe(batch)
+	h.act(s, batch)
+	h.wanted.tell(h.cfg.Asked)
+}
+
+// begin opens a pass under a snapshot. One without Services owns nothing.
+func (h *Handler) begin(snapshot *engine.Snapshot, now int64) *Services {
+	s, ok := snapshot.App.(*Services)
+	if !ok {
+		s = noServices
+	}
+	if !h.started {
+		h.started, h.start, h.swept = true, now, now
+	}
+	if s != h.services {
+		h.adopt(s)
+	}
+	h.now = now
+	h.tick = flows.Ticks(time.Duration(now - h.start))
+	h.table.Begin(h.tick, &s.roster)
+	return s
+}
+
+// adopt goes over to new Services. It may allocate: it runs once a publication.
+func (h *Handler) adopt(s *Services) {
+	h.services = s
+	h.limit.set(s.config.AnswerRate)
+	h.hops.adopt(s.routes)
+	for len(h.turns) < len(s.services) {
+		h.turns = append(h.turns, uint32(h.cfg.Engine)) // engines don't all begin with the same backend
+	}
+	h.count.adopt(&s.roster)
+}
+
+// classify finds out what each packet is, and has the processor fetch the place
+// where its flow would be.
+func (h *Handler) classify(s *Services, batch []engine.Packet) {
+	for i := range batch {
+		p := &batch[i]
+		if p.Flags&packet.FlagPorts == 0 {
+			p.Scratch[kind] = other
+			continue
+		}
+		h.table.Touch(p.Hash)
+		dst := destination(h.arena.Bytes(p.Segment), &p.Info)
+		if n, ok := s.bySNIP.find(dst, hostTag); ok {
+			p.Scratch[kind], p.Scratch[slot] = response, n
+		} else if n, ok := s.byPort.find(dst, portTag(p.DstPort, p.Proto)); ok {
+			p.Scratch[kind], p.Scratch[slot] = request, n
+		} else if _, ok := s.vips.find(dst, hostTag); ok {
+			p.Scratch[kind] = unserved
+		} else {
+			p.Scratch[kind] = stranger
+		}
+	}
+}
+
+// probe finds the record that each packet's flow probably has, and has the
+// processor fetch it.
+func (h *Handler) probe(batch []engine.Packet) {
+	for i := range batch {
+		if p := &batch[i]; p.Scratch[kind] >= request {
+			p.Scratch[hint] = uint32(h.table.Probe(p.Hash))
+		}
+	}
+}
+
+// act gives each packet its verdict.
+func (h *Handler) act(s *Services, batch []engine.Packet) {
+	for i := range batch {
+		p := &batch[i]
+		switch p.Scratch[kind] {
+		case request:
+			h.serve(s, p, &s.services[p.Scratch[slot]])
+		case response:
+			h.back(s, p)
+		case unserved:
+			h.refuse(s, p, packet.NoService, s.config.OnNoService)
+		case other:
+			h.answerPing(s, p)
+		default:
+			drop(p, packet.NotOurs)
+		}
+	}
+}
+
+// drop is the verdict of packets that end here.
+func drop(p *engine.Packet, why packet.Reason) { p.Verdict, p.Reason = engine.Drop, why }
+
+// sweepPeriod is how long the sweep takes to go around the flow table: the room
+// of an expired flow is of use that much later at worst.
+const sweepPeriod = 8 * time.Second
+
+// maxSweep bounds the records that one Housekeep looks at: some 40 us, half a millisecond if all of them have expired.
+const maxSweep = 8192
+
+// Housekeep implements engine.Handler: it frees what has expired.
+func (h *Handler) Housekeep(snapshot *engine.Snapshot, now int64) {
+	h.begin(snapshot, now)
+	past := min(now-h.swept, int64(sweepPeriod)) // longer if the process was stopped
+	if n := int64(h.cfg.Capacity) * past / int64(sweepPeriod); n > 0 {
+		h.table.Sweep(int(min(n, maxSweep)))
+		h.swept = now
+	}
+}
+
+// destination returns where a packet goes.
+func destination(frame []byte, info *packet.Info) address {
+	if info.Flags&packet.FlagIPv6 == 0 {
+		return address{0, v4Mapped | uint64(binary.BigEndian.Uint32(frame[info.L3+16:]))}
+	}
+	b := frame[info.L3+24:]
+	return address{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}
+}
+
+// grow returns s with at least n elements.
+func grow[T any](s []T, n int) []T {
+	if n > len(s) {
+		s = append(s, make([]T, n-len(s))...)
+	}
+	return s
+}

@@ -1,0 +1,79 @@
+package health
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestDefaultChecksAreValid(t *testing.T) {
+	for _, kind := range []Type{TCP, HTTP} {
+		if err := DefaultCheck(kind).Validate(); err != nil {
+			t.Errorf("default %s check: %v", kind, err)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	cases := []struct {
+		name   string
+		kind   Type
+		change func(*Check)
+		ok     bool
+	}{
+		{"unknown type", TCP, func(c *Check) { c.Type = "udp" }, false},
+		{"interval too short", TCP, func(c *Check) { c.Interval, c.Timeout = time.Millisecond, time.Millisecond }, false},
+		{"interval too long", TCP, func(c *Check) { c.Interval = 2 * time.Hour }, false},
+		{"shortest interval", TCP, func(c *Check) { c.Interval, c.Timeout = MinInterval, MinInterval }, true},
+		{"no timeout", TCP, func(c *Check) { c.Timeout = 0 }, false},
+		{"timeout above interval", TCP, func(c *Check) { c.Timeout = c.Interval + 1 }, false},
+		{"rise 0", TCP, func(c *Check) { c.Rise = 0 }, false},
+		{"fall 0", TCP, func(c *Check) { c.Fall = 0 }, false},
+		{"path on tcp", TCP, func(c *Check) { c.Path = "/" }, false},
+		{"host on tcp", TCP, func(c *Check) { c.Host = "example.org" }, false},
+		{"no path", HTTP, func(c *Check) { c.Path = "" }, false},
+		{"relative path", HTTP, func(c *Check) { c.Path = "health" }, false},
+		{"whole URL", HTTP, func(c *Check) { c.Path = "http://example.org/" }, false},
+		{"bad escape", HTTP, func(c *Check) { c.Path = "/%zz" }, false},
+		{"path with line break", HTTP, func(c *Check) { c.Path = "/a\r\nX: y" }, false},
+		{"path with query", HTTP, func(c *Check) { c.Path = "/a%2fb?c=d" }, true},
+		{"host with line break", HTTP, func(c *Check) { c.Host = "a\r\nX: y" }, false},
+		{"host with path", HTTP, func(c *Check) { c.Host = "example.org/x" }, false},
+		{"host with port", HTTP, func(c *Check) { c.Host = "example.org:8080" }, true},
+		{"status below", HTTP, func(c *Check) { c.StatusMin = 100 }, false},
+		{"status above", HTTP, func(c *Check) { c.StatusMax = 600 }, false},
+		{"status reversed", HTTP, func(c *Check) { c.StatusMin, c.StatusMax = 300, 299 }, false},
+		{"status single", HTTP, func(c *Check) { c.StatusMin, c.StatusMax = 204, 204 }, true},
+	}
+	for _, c := range cases {
+		check := DefaultCheck(c.kind)
+		c.change(&check)
+		err := check.Validate()
+		if (err == nil) != c.ok || err != nil && !errors.Is(err, ErrBadTarget) {
+			t.Errorf("%s: error %v, want ok %v", c.name, err, c.ok)
+		}
+	}
+}
+
+func TestSetTargetsRefuses(t *testing.T) {
+	good := Target{"web", "b1", netip.MustParseAddrPort("192.0.2.1:80"), DefaultCheck(TCP)}
+	noPort, badCheck := good, good
+	noPort.Addr = netip.MustParseAddrPort("192.0.2.1:0")
+	badCheck.Check.Rise = 0
+	c := New(Config{})
+	defer c.Close()
+	for name, targets := range map[string][]Target{
+		"no address": {{Service: "web", Backend: "b1", Check: DefaultCheck(TCP)}},
+		"no port":    {noPort},
+		"bad check":  {badCheck},
+		"twice":      {good, good},
+	} {
+		if err := c.SetTargets(targets); !errors.Is(err, ErrBadTarget) {
+			t.Errorf("%s: error %v, want ErrBadTarget", name, err)
+		}
+		if n := len(c.Status()); n != 0 {
+			t.Errorf("%s: %d targets are checked after an error", name, n)
+		}
+	}
+}

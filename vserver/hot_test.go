@@ -1,0 +1,97 @@
+package vserver
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"appliance/engine"
+	"appliance/engine/packet"
+	pt "appliance/engine/packet/packettest"
+)
+
+// Whatever comes in, Decide allocates nothing.
+func TestNoAllocations(t *testing.T) {
+	p4, p6 := paths[0], paths[3]
+	cfg := fuzzConfig()
+	cfg.ReturnToSender = true
+	for name, frames := range map[string][][]byte{
+		"new flow, then more of it": {p4.open(), p4.open(pt.Flags("A")), p4.open(pt.Flags("FA"))},
+		"datagrams":                 {p6.open(), p6.open()},
+		"dsr":                       {tcp("198.51.100.10:81", "S"), tcp("198.51.100.10:81", "A")},
+		"no service":                {tcp("198.51.100.10:79", "S")},
+		"no backend":                {tcp("198.51.100.10:82", "S")},
+		"no flow":                   {p4.from(9).open(pt.Flags("A"))},
+		"no neighbour":              {tcp("198.51.100.10:84", "S")},
+		"too big":                   {pt.TCP("192.0.2.7:1", "198.51.100.10:83", pt.PayloadSize(1440))},
+		"TTL":                       {p6.open(pt.TTL(1))},
+		"VLANs":                     {p4.open(pt.VLAN(10))},
+		"ping":                      {pt.Echo("192.0.2.7", "198.51.100.10"), pt.Echo("2001:db8:c::7", "2001:db8:1::10")},
+		"return without flow":       {pt.TCP("10.1.0.1:80", "10.1.0.254:4000")},
+		"fragment":                  {p6.open(pt.Fragment(0, true), pt.PayloadSize(16))},
+		"nobody's":                  {pt.UDP("192.0.2.7:1", "198.51.100.99:1")},
+	} {
+		n := newNode(t, cfg)
+		batch := make([]engine.Packet, len(frames))
+		if got := testing.AllocsPerRun(20, func() {
+			for i, f := range frames {
+				p := &batch[i]
+				*p = engine.Packet{Segment: engine.Segment{Frame: uint32(i), Off: engine.Headroom, Len: uint16(len(f))}}
+				copy(n.arena.Bytes(p.Segment), f)
+				packet.Parse(f, &p.Info)
+				p.Hash = uint32(i)
+			}
+			n.now += 1e9
+			n.handler.Decide(&n.snapshot, n.now, batch)
+			n.handler.Housekeep(&n.snapshot, n.now)
+		}); got != 0 {
+			t.Errorf("%s: %v allocations", name, got)
+		}
+	}
+}
+
+func tcp(to, flags string) []byte { return pt.TCP("192.0.2.7:40000", to, pt.Flags(flags)) }
+
+// A return packet's way is the busiest; it must not allocate either.
+func TestNoAllocationsOnTheWayBack(t *testing.T) {
+	n := newNode(t, testConfig(NAT, Maglev, 2))
+	var batch []engine.Packet
+	var frames [][]byte
+	for i, p := range paths {
+		frame := n.dial(p, i).answer(pt.Flags("A"))
+		frames = append(frames, frame)
+		batch = append(batch, n.place(uint32(i), serverSide, frame))
+	}
+	ready := append([]engine.Packet(nil), batch...)
+	if got := testing.AllocsPerRun(20, func() {
+		copy(batch, ready)
+		for i, f := range frames {
+			copy(n.arena.Bytes(batch[i].Segment), f)
+		}
+		n.handler.Decide(&n.snapshot, n.now, batch)
+		for i := range batch {
+			if batch[i].Verdict != engine.Transmit {
+				t.Fatalf("dropped: %v", batch[i].Reason)
+			}
+		}
+	}); got != 0 {
+		t.Errorf("%v allocations", got)
+	}
+}
+
+// These are called for every packet, most of them several times.
+func TestInlining(t *testing.T) {
+	out, err := exec.Command("go", "build", "-gcflags=-m=1", ".").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, f := range []string{
+		"destination", "source", "forwardKey", "returnKey", "drop", "begins", "portTag",
+		"(*index).find", "(*hopCache).noted", "ttl", "(*service).byHash", "(*limiter).open", "(*Handler).fits", "(*counters).packet",
+	} {
+		if !strings.Contains(string(out), fmt.Sprintf("can inline %s\n", f)) {
+			t.Errorf("%s is not inlined any more", f)
+		}
+	}
+}

@@ -1,0 +1,82 @@
+package vserver
+
+import (
+	"slices"
+
+	"appliance/engine/packet"
+	"appliance/internal/fib"
+	"appliance/vserver/flows"
+)
+
+// Counters are a copy of what one Handler has counted.
+type Counters struct {
+	Answers  [packet.Reasons]uint64 // packets that drew a reset or an ICMP error instead of being dropped for this reason
+	Pings    uint64                 // echo requests answered
+	Unlisted uint64                 // dsr: new flows balanced without a record, for want of room
+	Flows    flows.Stats
+
+	services, backends []tally
+}
+
+// Counters returns a copy of the counters. It runs on the engine's thread (see
+// engine.Call).
+func (h *Handler) Counters() *Counters {
+	return &Counters{
+		Answers: h.count.answers, Pings: h.count.pings, Unlisted: h.count.unlisted,
+		Flows:    h.table.Stats(),
+		services: slices.Clone(h.count.services),
+		backends: slices.Clone(h.count.backends),
+	}
+}
+
+// A ServiceReport says how a service is configured and what it has done.
+type ServiceReport struct {
+	Config   *ServiceConfig // not to be changed
+	Traffic  Traffic
+	Backends []BackendReport
+}
+
+// A BackendReport says how a backend is configured, how it is, and what it has
+// done.
+type BackendReport struct {
+	Config  *BackendConfig // not to be changed
+	Up      bool           // as its health check had it when the Services were built
+	Next    fib.Result     // whether it can be reached
+	Traffic Traffic
+}
+
+// Report adds up the counters of all engines, in the order of the
+// configuration.
+func (s *Services) Report(engines []*Counters) []ServiceReport {
+	all := make([]ServiceReport, len(s.list))
+	for i, slot := range s.list {
+		svc := &s.services[slot]
+		r := &all[i]
+		r.Config = svc.config
+		for _, e := range engines {
+			r.Traffic.add(e.services, svc.ref)
+		}
+		for _, slot := range svc.list {
+			be := &s.backends[slot]
+			b := BackendReport{Config: be.config, Up: be.up, Next: be.found}
+			for _, e := range engines {
+				b.Traffic.add(e.backends, be.ref)
+			}
+			r.Backends = append(r.Backends, b)
+		}
+	}
+	return all
+}
+
+// add adds what an engine has counted for ref. An engine that hasn't come to
+// know it yet has counted nothing.
+func (t *Traffic) add(tallies []tally, ref flows.Ref) {
+	if ref.Slot() >= uint32(len(tallies)) || tallies[ref.Slot()].gen != ref.Gen() {
+		return
+	}
+	u := &tallies[ref.Slot()].Traffic
+	t.Packets += u.Packets
+	t.Bytes += u.Bytes
+	t.NewFlows += u.NewFlows
+	t.Flows += u.Flows
+}

@@ -1,0 +1,93 @@
+package vserver
+
+import (
+	"net/netip"
+
+	"appliance/internal/fib"
+	"appliance/vserver/flows"
+)
+
+// Services is all that engines know of the virtual servers and the routes: what
+// a Snapshot's App holds. A Builder makes one; it is immutable, so any number
+// of engines may read it.
+type Services struct {
+	byPort index // VIP, port and protocol -> services
+	vips   index // VIP -> nothing: what is asked is whether it is one
+	bySNIP index // SNIP -> snips
+
+	byWay index // interface and VLAN -> ways
+
+	services []service     // by slot; vacant slots are zero
+	list     []uint32      // slots of the services, in the order of config
+	backends []backend     // by slot
+	snips    []snip        // by number
+	ways     []fib.NextHop // by number, without Dst; those that are down are zero
+	snips4   []uint16      // numbers of those in use, by family
+	snips6   []uint16
+	roster   flows.Roster
+	ports    *flows.Ports
+	routes   *fib.Table
+	config   Config
+}
+
+// noServices stands in where none were published: nothing is ours.
+var noServices = &Services{
+	byPort: newIndex(0), vips: newIndex(0), bySNIP: newIndex(0), byWay: newIndex(0),
+	routes: new(fib.Table),
+}
+
+// A service is a virtual server as packets need it.
+type service struct {
+	ref     flows.Ref
+	mode    Mode
+	pool    *pool    // nil: no backend is eligible
+	members []uint32 // slots of eligible backends, by index in the pool
+	list    []uint32 // slots of all backends, in the order of config
+	vip     [16]byte // IPv4-mapped if IPv4
+
+	timeouts    flows.Timeouts
+	onNoBackend Refusal
+	onNoFlow    Refusal
+	config      *ServiceConfig // nil: the slot is vacant
+}
+
+// A backend is a real server of one service.
+type backend struct {
+	addr  [16]byte // IPv4-mapped if IPv4
+	port  uint16
+	up    bool // its health check succeeds
+	ref   flows.Ref
+	next  *fib.NextHop // valid unless found is NoRoute
+	found fib.Result
+
+	config  *BackendConfig // nil: the slot is vacant
+	service uint32         // slot
+}
+
+// eligible reports whether the backend takes new flows. Established ones stay
+// with it in any case.
+func (b *backend) eligible() bool { return b.up && b.config.Weight > 0 }
+
+// A snip is a source address toward backends. Its number is never given to
+// another, so that flow records may name it.
+type snip struct {
+	addr  [16]byte // IPv4-mapped if IPv4
+	inUse bool     // else the configuration has dropped it, and its flows are over
+}
+
+// serviceKey is what makes a service the same one after a reload.
+type serviceKey struct {
+	vip   netip.AddrPort
+	proto Protocol
+	mode  Mode
+}
+
+// backendKey is what makes a backend the same one after a reload.
+type backendKey struct {
+	service flows.Ref
+	addr    netip.AddrPort
+}
+
+// Config returns the configuration, defaults filled in. It is not to be
+// changed.
+func (s *Services) Config() *Config { return &s.config }
