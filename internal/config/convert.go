@@ -1,0 +1,113 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+
+	"appliance/engine"
+	"appliance/engine/xdp"
+	"appliance/engine/xsk"
+	"appliance/rss"
+	"appliance/vserver"
+	"appliance/vserver/health"
+)
+
+// EngineConfig returns the configuration of the engines.
+func (c *Config) EngineConfig() engine.Config {
+	e := engine.DefaultConfig()
+	e.Engines, e.Batch, e.CPUs = c.Engine.Engines, c.Engine.Batch, c.Engine.CPUs
+	e.Interfaces = len(c.Interfaces)
+	e.Idle, _ = engine.ParseIdle(string(c.Engine.Idle)) // Idle's choices are its names
+	return e
+}
+
+// Services returns the configuration of all virtual servers.
+func (c *Config) Services() vserver.Config {
+	services := make([]vserver.ServiceConfig, len(c.VServers))
+	for i := range c.VServers {
+		services[i] = c.VServers[i].service()
+	}
+	return vserver.Config{
+		Services:       services,
+		SNIPs:          c.NAT.SNIPs,
+		Buckets:        c.RSS.Buckets,
+		ReturnToSender: c.NAT.ReturnToSender,
+		OnNoService:    c.Answers.OnNoService,
+		AnswerRate:     c.Answers.Rate,
+	}
+}
+
+func (s *VServer) service() vserver.ServiceConfig {
+	backends := make([]vserver.BackendConfig, len(s.Backends))
+	for i, b := range s.Backends {
+		backends[i] = vserver.BackendConfig(b)
+	}
+	return vserver.ServiceConfig{
+		Name: s.Name, VIP: s.VIP, Port: s.Port, Protocol: s.Protocol,
+		Mode: s.Mode, Method: s.Method, Backends: backends, Timeouts: vserver.Timeouts(s.Timeouts),
+		OnNoBackend: s.OnNoBackend, OnNoFlow: s.OnNoFlow,
+	}
+}
+
+// Checks returns the health checks by name of virtual server. Those whose
+// backends are not checked are not in it.
+func (c *Config) Checks() map[string]health.Check {
+	checks := make(map[string]health.Check)
+	for i := range c.VServers {
+		if h := &c.VServers[i].Health; h.Type != HealthNone {
+			checks[c.VServers[i].Name] = h.check()
+		}
+	}
+	return checks
+}
+
+func (h *Health) check() health.Check {
+	check := health.Check{
+		Type: health.TCP, Interval: h.Interval, Timeout: h.Timeout, Rise: h.Rise, Fall: h.Fall,
+	}
+	if h.Type == HealthHTTP {
+		check.Type, check.Path, check.Host = health.HTTP, h.Path, h.Host
+		check.StatusMin, check.StatusMax = h.StatusMin, h.StatusMax
+	}
+	return check
+}
+
+// firstGeneration is the key generation of a node that was never told another.
+const firstGeneration = 1
+
+// HashKey returns the RSS key: the one given, or that derived from the secret
+// file, which it reads. Without either it draws one, another at each call, so
+// a running node keeps the key it has unless [rss] changes.
+func (c *Config) HashKey() (rss.Key, error) {
+	switch {
+	case c.RSS.Key != (rss.Key{}):
+		return c.RSS.Key, nil
+	case c.RSS.SecretFile == "":
+		return rss.RandomKey()
+	}
+	secret, err := os.ReadFile(c.RSS.SecretFile)
+	if err != nil {
+		return rss.Key{}, fmt.Errorf("config: rss.secret_file: %w", err)
+	}
+	secret = bytes.TrimSuffix(secret, []byte("\n")) // what echo and editors add
+	key, err := rss.DeriveKey(secret, c.RSS.Cluster, firstGeneration)
+	if err != nil {
+		return rss.Key{}, fmt.Errorf("config: rss.secret_file: %s: %w", c.RSS.SecretFile, err)
+	}
+	return key, nil
+}
+
+// XSK returns the choice as package engine/xsk knows it.
+func (z ZeroCopy) XSK() xsk.ZeroCopy {
+	return map[ZeroCopy]xsk.ZeroCopy{
+		ZeroCopyAuto: xsk.ZeroCopyAuto, ZeroCopyOff: xsk.ZeroCopyOff, ZeroCopyRequire: xsk.ZeroCopyRequire,
+	}[z]
+}
+
+// XDP returns the mode as package engine/xdp knows it.
+func (m XDPMode) XDP() xdp.Mode {
+	return map[XDPMode]xdp.Mode{
+		ModeAuto: xdp.Auto, ModeNative: xdp.Native, ModeGeneric: xdp.Generic,
+	}[m]
+}
