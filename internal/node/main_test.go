@@ -1,0 +1,10 @@
+package node
+
+import (
+	"os"
+	"testing"
+
+	"appliance/internal/privtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(privtest.Run(m)) }

@@ -1,0 +1,67 @@
+package node
+
+import (
+	"fmt"
+	"net/netip"
+
+	"appliance/engine/xdp"
+	"appliance/vserver/health"
+)
+
+// targets are what is to be health-checked.
+func (s *Services) targets() []health.Target {
+	var list []health.Target
+	for _, svc := range s.Services.Services {
+		check, ok := s.Checks[svc.Name]
+		if !ok {
+			continue
+		}
+		for _, b := range svc.Backends {
+			port := b.Port
+			if port == 0 {
+				port = svc.Port
+			}
+			list = append(list, health.Target{Service: svc.Name, Backend: b.Name, Addr: netip.AddrPortFrom(b.Address, port), Check: check})
+		}
+	}
+	return list
+}
+
+// kinds says which addresses the XDP programs redirect.
+func (s *Services) kinds() map[netip.Addr]xdp.Kind {
+	k := map[netip.Addr]xdp.Kind{}
+	for _, a := range s.Services.SNIPs {
+		k[a] = xdp.SNIP
+	}
+	for _, svc := range s.Services.Services {
+		k[svc.VIP] = xdp.VIP
+	}
+	return k
+}
+
+// backends are whose neighbours the kernel is to keep resolved.
+func (s *Services) backends() []netip.Addr {
+	var list []netip.Addr
+	for _, svc := range s.Services.Services {
+		for _, b := range svc.Backends {
+			list = append(list, b.Address)
+		}
+	}
+	return list
+}
+
+// notOwn refuses VIPs that are addresses of the node's kernel: it would answer
+// their clients itself whenever the packets don't reach an engine.
+func (s *Services) notOwn(addrs []netip.Prefix) error {
+	own := make(map[netip.Addr]bool, len(addrs))
+	for _, a := range addrs {
+		own[a.Addr()] = true
+	}
+	for _, svc := range s.Services.Services {
+		if own[svc.VIP] {
+			return fmt.Errorf("vserver %s: VIP %s is an address of this node, whose kernel would answer for it: ip addr del %s dev IF, and route it here instead",
+				svc.Name, svc.VIP, svc.VIP)
+		}
+	}
+	return nil
+}
