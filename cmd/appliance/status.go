@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"appliance/internal/api"
+	"appliance/internal/node"
+)
+
+func newStatus(e env) *cobra.Command {
+	var socket string
+	var asJSON bool
+	var watch time.Duration
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show what the running node does",
+		Example: `  appliance status
+  appliance status --watch 1s
+  appliance status --json | jq .totals.dropped`,
+		Args: exactly(0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			client := api.NewClient(socket)
+			show := func() error { return showStatus(c.Context(), e, client, asJSON) }
+			if watch <= 0 {
+				return show()
+			}
+			return every(c.Context(), watch, show)
+		},
+	}
+	socketFlag(c, &socket)
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().DurationVar(&watch, "watch", 0, "print again after each such interval, until interrupted")
+	return c
+}
+
+// every calls f now and after each interval, until ctx ends, which may be in the
+// middle of f, or f fails.
+func every(ctx context.Context, interval time.Duration, f func() error) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		if err := f(); err != nil && ctx.Err() == nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func showStatus(ctx context.Context, e env, client *api.Client, asJSON bool) error {
+	s, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(e, s)
+	}
+	return printStatus(e, s)
+}
+
+func printStatus(e env, s node.Status) error {
+	fmt.Fprintf(e.out, "node %s (id %d), version %s, pid %d, up %s, snapshot %d\n",
+		s.Node, s.ID, s.Version, s.PID, time.Since(s.Started).Round(time.Second), s.Generation)
+	if s.Reload.Error != "" {
+		fmt.Fprintf(e.out, "LAST RELOAD REFUSED at %s, the configuration before it is in force:\n%s\n",
+			s.Reload.At.Format(time.DateTime), s.Reload.Error)
+	}
+	t := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
+	printInterfaces(t, s.Interfaces)
+	printEngines(t, s.Engines)
+	printServices(t, s.Services)
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	printFrames(e, s)
+	fmt.Fprintln(e.out, "refused with an answer:", byReason(s.Totals.Answered))
+	_, err := fmt.Fprintln(e.out, "dropped:", byReason(s.Totals.Dropped))
+	return err
+}
+
+// printFrames prints the frame ledger, which a stuck engine keeps to itself.
+func printFrames(e env, s node.Status) {
+	f := s.Frames
+	if slices.ContainsFunc(s.Engines, func(e node.EngineStatus) bool { return e.Stuck }) {
+		fmt.Fprintf(e.out, "\nframes: %d, not counted while an engine is stuck\n", f.Total)
+		return
+	}
+	fmt.Fprintf(e.out, "\nframes: %d = %d free + %d to receive into + %d being sent + %d between engines\n",
+		f.Total, f.Free, f.Fill, f.Transmit, f.Handoff)
+}
+
+func printInterfaces(t *tabwriter.Writer, list []node.InterfaceStatus) {
+	fmt.Fprintln(t, "\nINTERFACE\tPLANES\tSTATE\tXDP\tMTU\tQUEUES\tRX PKTS\tTX PKTS\tTO KERNEL\tLOST IN KERNEL")
+	for _, i := range list {
+		var rx, tx, lost uint64
+		for _, p := range i.Ports {
+			rx, tx = rx+p.RxPackets, tx+p.TxPackets
+			lost += p.RxDropped + p.RxRingFull + p.FillEmpty
+		}
+		state := i.State
+		if i.Error != "" {
+			state += ": " + i.Error
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\n", i.Name, strings.Join(i.Planes, "+"), state,
+			i.XDP, i.MTU, len(i.Ports), rx, tx, i.Filter.Passed, lost+i.Filter.NoSocket)
+	}
+}
+
+func printEngines(t *tabwriter.Writer, list []node.EngineStatus) {
+	fmt.Fprintln(t, "\nENGINE\tRX PKTS\tOWNED\tHANDED OFF\tTX PKTS\tFLOWS\tLONGEST PASS\tDROPPED")
+	for _, e := range list {
+		if e.Stuck {
+			fmt.Fprintf(t, "%d\tSTUCK: no answer within a second\n", e.ID)
+			continue
+		}
+		fmt.Fprintf(t, "%d\t%d\t%d\t%d\t%d\t%d of %d\t%.0f us\t%s\n", e.ID, e.RxPackets, e.OwnedPackets, e.HandedOff,
+			e.TxPackets, e.Flows, e.FlowCapacity, e.LongestPassUS, byReason(e.Dropped))
+	}
+}
+
+func printServices(t *tabwriter.Writer, list []node.ServiceStatus) {
+	for _, s := range list {
+		fmt.Fprintf(t, "\nVSERVER %s: %s %s port %d, %s, %s; %d flows, %d packets\n",
+			s.Name, s.Protocol, s.VIP, s.Port, s.Mode, s.Method, s.Flows, s.Packets)
+		fmt.Fprintln(t, "  BACKEND\tADDRESS\tSTATE\tWEIGHT\tFLOWS\tNEW FLOWS\tPACKETS")
+		for _, b := range s.Backends {
+			state := "up"
+			switch {
+			case !b.Up:
+				state = "DOWN " + b.Error
+			case b.Reachable != "found":
+				state = "up, but UNREACHABLE: " + b.Reachable
+			}
+			fmt.Fprintf(t, "  %s\t%s\t%s\t%d\t%d\t%d\t%d\n", b.Name, b.Address, state, b.Weight, b.Flows, b.NewFlows, b.Packets)
+		}
+	}
+}
+
+// byReason renders counters as "reason=count ...", or "none".
+func byReason(counts map[string]uint64) string {
+	if len(counts) == 0 {
+		return "none"
+	}
+	var parts []string
+	for _, why := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%s=%d", why, counts[why]))
+	}
+	return strings.Join(parts, " ")
+}

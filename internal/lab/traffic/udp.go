@@ -1,0 +1,130 @@
+package traffic
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"time"
+
+	"appliance/internal/lab/origin"
+)
+
+// UDPConfig describes datagram load.
+type UDPConfig struct {
+	Dial   Dial
+	Target netip.AddrPort // an echo service
+
+	Flows   int     // sockets, each with a datagram under way at a time
+	PerFlow int     // datagrams after which a flow takes a new socket; 0 never
+	Rate    float64 // datagrams a second over all flows; 0 without a pause
+	Size    int     // bytes of payload, at least 16: default 64
+
+	Timeout time.Duration // after which an answer counts as lost; default 1 s
+
+	Failed func(*Failure) // told of each failure, from several goroutines; may be nil
+}
+
+// UDP drives datagrams to an echo service. An exchange is one datagram and its
+// answer; Lost among the failures counts those without one.
+type UDP struct {
+	tally
+	cfg UDPConfig
+}
+
+const (
+	idLen      = 16             // hex digits that begin every payload: whose answer it is
+	udpTimeout = time.Second    // UDP has no retransmission: what is a second late is lost
+	maxAnswer  = 64<<10 + 1<<10 // longest payload behind the longest name
+)
+
+// NewUDP returns a driver; Run makes it drive.
+func NewUDP(cfg UDPConfig) *UDP {
+	if cfg.Size == 0 {
+		cfg.Size = 64
+	}
+	cfg.Size = max(cfg.Size, idLen)
+	if cfg.Timeout == 0 {
+		cfg.Timeout = udpTimeout
+	}
+	return &UDP{cfg: cfg, tally: tally{failed: cfg.Failed}}
+}
+
+// Run drives until ctx ends. It may be called once.
+func (u *UDP) Run(ctx context.Context) {
+	crew(ctx, u.cfg.Flows, interval(u.cfg.Flows, u.cfg.Rate), u.keeper)
+}
+
+// A flow is one socket.
+type flow struct {
+	net.Conn
+	sent    int
+	payload []byte
+	answer  []byte
+}
+
+// keeper returns the work of one flow.
+func (u *UDP) keeper() (work, end func()) { return keep(u.connect, u.exchange) }
+
+// connect opens a socket, or counts the failure of the datagram that it was
+// meant for.
+func (u *UDP) connect() (*flow, bool) {
+	conn, err := open(u.cfg.Dial, "udp", u.cfg.Target, u.cfg.Timeout)
+	if err != nil {
+		u.fail(connectFailure(err), false)
+		return nil, false
+	}
+	u.opened()
+	return &flow{Conn: conn, payload: make([]byte, u.cfg.Size), answer: make([]byte, maxAnswer)}, true
+}
+
+// exchange sends a datagram, waits for its answer, counts how it went, and
+// reports whether the flow goes on.
+func (u *UDP) exchange(f *flow) bool {
+	began := time.Now()
+	backend, err := u.ask(f)
+	if err != nil {
+		u.fail(exchangeFailure(err, false), false)
+	} else {
+		u.ok(backend, time.Since(began))
+	}
+	return u.cfg.PerFlow == 0 || f.sent < u.cfg.PerFlow
+}
+
+// ask sends a datagram and returns the backend that answered it.
+func (u *UDP) ask(f *flow) (string, error) {
+	if err := f.SetDeadline(time.Now().Add(u.cfg.Timeout)); err != nil {
+		return "", err
+	}
+	f.fill()
+	f.sent++
+	if _, err := f.Write(f.payload); err != nil {
+		return "", err
+	}
+	for {
+		n, err := f.Read(f.answer)
+		if timedOut(err) {
+			return "", &Failure{Lost, err}
+		}
+		if err != nil {
+			return "", err
+		}
+		backend, echoed, _ := bytes.Cut(f.answer[:n], []byte(" "))
+		switch {
+		case bytes.Equal(echoed, f.payload):
+			return string(backend), nil
+		case len(echoed) < idLen || bytes.Equal(echoed[:idLen], f.payload[:idLen]):
+			return "", &Failure{WrongContent, fmt.Errorf("%d bytes from %q differ from those sent", len(echoed), backend)}
+		}
+		// The answer to an earlier datagram, counted as lost then.
+	}
+}
+
+// fill makes a payload that no other datagram has.
+func (f *flow) fill() {
+	id := rand.Uint64()
+	origin.Stream(id).Read(f.payload) // never fails
+	copy(f.payload, fmt.Sprintf("%0*x", idLen, id))
+}
