@@ -217,19 +217,22 @@ func pair(a, b netip.Addr) uint64 {
 	return binary.BigEndian.Uint64(append(a.AsSlice(), b.AsSlice()...))
 }
 
-// flowTable fills the table with flows in use, which give way to no other.
+// flowTable fills the table with flows in use, which give way to no other. All
+// is IPv6: sourcePorts has used up a bucket of IPv4, and a client's port may be
+// any.
 func (v *target) flowTable(t *testing.T) {
 	var open []net.Conn
+	before := counters(status(t, v.process), lab.ClientPlane)
 	for s := status(t, v.process); s.Totals.Flows < 64; s = status(t, v.process) {
-		c := dial(t, v.lab, "udp", v.lab.VIPs[0].V4, origin.EchoPort)
+		c := dial(t, v.lab, "udp", v.lab.VIPs[0].V6, origin.EchoPort)
 		if _, err := ask(c, "room?"); err != nil {
-			t.Fatalf("with %d flows: %v", s.Totals.Flows, err)
+			t.Fatalf("with %d flows: %v; counted since: %v", s.Totals.Flows, err, moves(before, counters(status(t, v.process), lab.ClientPlane)))
 		}
 		open = append(open, c)
 	}
 	v.hit(t, []hostile{
 		{"datagram to a full table", "", v.datagram6(), "flow_table_full"},
-		{"SYN to a full table", "", v.syn4(), "flow_table_full"},
+		{"SYN to a full table", "", v.syn6(), "flow_table_full"},
 	})
 	for _, c := range open {
 		if _, err := ask(c, "still there?"); err != nil {
