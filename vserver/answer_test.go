@@ -104,7 +104,7 @@ func TestNeverAnswered(t *testing.T) {
 		why   packet.Reason
 	}{
 		{"RST", paths[0].open(pt.Flags("R")), packet.NoFlow},
-		{"broadcast", paths[0].open(pt.Flags("A"), pt.MACs(routerMAC, group)), packet.NoFlow},
+		{"broadcast", paths[0].open(pt.Flags("A"), pt.MACs(routerMAC, group)), packet.OtherStation},
 		{"fragment", paths[1].open(pt.Fragment(0, true), pt.PayloadSize(8)), packet.Fragment},
 		{"later fragment", paths[3].open(pt.Fragment(64, false), pt.PayloadSize(8)), packet.Fragment},
 		{"ICMP error", pt.Raw(1, "192.0.2.7", "198.51.100.10", pt.Payload([]byte{3, 3, 0xfc, 0xfc, 0, 0, 0, 0})), packet.ICMPUnhandled},

@@ -57,7 +57,7 @@ func newLoad(b *testing.B, mode Mode, p path, flows int) *load {
 		l.frames[i], l.frames[j] = l.frames[j], l.frames[i]
 	})
 	for i, f := range l.frames { // lie in memory in the order of use, each by itself
-		l.frames[i] = append(make([]byte, 0, 128), f...)
+		l.frames[i] = append(make([]byte, 0, 128), toNode(clientSide, f)...)
 	}
 	return l
 }
@@ -83,6 +83,7 @@ func mirror(frame []byte, flags uint8, seq uint32) []byte {
 	var info packet.Info
 	packet.Parse(frame, &info)
 	f := append([]byte(nil), frame...)
+	copy(f, pt.DstMAC[:])
 	size := 4 // of an address
 	if info.Flags&packet.FlagIPv6 != 0 {
 		size = 16
@@ -179,7 +180,7 @@ func BenchmarkOpen(b *testing.B) {
 			syn := paths[0].open()
 			for i := range 4 * capacity {
 				setClient(syn, i)
-				l.frames = append(l.frames, append(make([]byte, 0, 128), syn...))
+				l.frames = append(l.frames, append(make([]byte, 0, 128), toNode(clientSide, syn)...))
 			}
 			pause := int64(DefaultTimeouts().Handshake) * benchBatch / (capacity / 2)
 			measure(b, func() {

@@ -21,6 +21,10 @@ type Config struct {
 	// of two, rss.MinBuckets to rss.MaxBuckets. 0: DefaultBuckets.
 	Buckets int
 
+	// ServerPlane says behind which interfaces the backends are: bit i stands for
+	// interface i. Backends' packets from others are forged. 0: behind any.
+	ServerPlane uint64
+
 	// ReturnToSender sends answers to the MAC address, VLAN and interface that
 	// the client's last packet came from, instead of asking the routing table.
 	ReturnToSender bool

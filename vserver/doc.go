@@ -30,6 +30,9 @@
 //
 // # What a flow's packet meets
 //
+//   - A frame that is addressed to another station, or to a group of them, or that
+//     comes in a VLAN of which the kernel has no interface, is dropped; so is one to
+//     a SNIP that doesn't come from where backends are.
 //   - A packet with a record goes to that record's backend, also when the backend
 //     is down or its weight is 0: its health decides about new flows, those that
 //     it has not answered, and how long a UDP flow lasts without its answers.

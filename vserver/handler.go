@@ -36,6 +36,7 @@ type Handler struct {
 	start    int64     // time of tick 0
 	swept    int64     // time of the last sweep
 
+	came    arrival
 	hops    hopCache
 	hop     fib.NextHop // scratch of toSender
 	turns   []uint32    // by service slot: where its round robin stands
@@ -67,7 +68,8 @@ func (h *Handler) Close() error { return h.table.Close() }
 // What a packet is, as classify finds it. Scratch holds it, and what goes with
 // it, from stage to stage.
 const (
-	stranger = iota // neither VIP nor SNIP
+	stray    = iota // isn't for this node, or not that way
+	stranger        // neither VIP nor SNIP
 	unserved        // to a VIP, but to none of its services
 	other           // without ports, to whomever: ICMP, a fragment
 	request         // of a client to a service: this and the next belong to flows
@@ -77,7 +79,7 @@ const (
 // Places in Packet.Scratch.
 const (
 	kind = iota
-	slot // request: the service's; response: the SNIP's number
+	slot // request: the service's; response: the SNIP's number; stray: the reason
 	hint
 )
 
@@ -113,6 +115,7 @@ func (h *Handler) begin(snapshot *engine.Snapshot, now int64) *Services {
 func (h *Handler) adopt(s *Services) {
 	h.services = s
 	h.limit.set(s.config.AnswerRate)
+	h.came = arrival{}
 	h.hops.adopt(s.routes)
 	for len(h.turns) < len(s.services) {
 		h.turns = append(h.turns, uint32(h.cfg.Engine)) // engines don't all begin with the same backend
@@ -125,13 +128,20 @@ func (h *Handler) adopt(s *Services) {
 func (h *Handler) classify(s *Services, batch []engine.Packet) {
 	for i := range batch {
 		p := &batch[i]
+		frame := h.arena.Bytes(p.Segment)
+		if why := h.strayed(s, p, frame); why != packet.OK {
+			p.Scratch[kind], p.Scratch[slot] = stray, uint32(why)
+			continue
+		}
 		if p.Flags&packet.FlagPorts == 0 {
 			p.Scratch[kind] = other
 			continue
 		}
 		h.table.Touch(p.Hash)
-		dst := destination(h.arena.Bytes(p.Segment), &p.Info)
-		if n, ok := s.bySNIP.find(dst, hostTag); ok {
+		dst := destination(frame, &p.Info)
+		if n, ok := s.bySNIP.find(dst, hostTag); ok && !s.fromServers(p.In) {
+			p.Scratch[kind], p.Scratch[slot] = stray, uint32(packet.WrongPlane)
+		} else if ok {
 			p.Scratch[kind], p.Scratch[slot] = response, n
 		} else if n, ok := s.byPort.find(dst, portTag(p.DstPort, p.Proto)); ok {
 			p.Scratch[kind], p.Scratch[slot] = request, n
@@ -166,6 +176,8 @@ func (h *Handler) act(s *Services, batch []engine.Packet) {
 			h.refuse(s, p, packet.NoService, s.config.OnNoService)
 		case other:
 			h.answerPing(s, p)
+		case stray:
+			drop(p, packet.Reason(p.Scratch[slot]))
 		default:
 			drop(p, packet.NotOurs)
 		}

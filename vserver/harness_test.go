@@ -9,6 +9,7 @@ import (
 
 	"appliance/engine"
 	"appliance/engine/packet"
+	pt "appliance/engine/packet/packettest"
 	"appliance/internal/fib"
 	"appliance/rss"
 )
@@ -201,6 +202,7 @@ func (n *testNode) receive(in uint8, frames ...[]byte) []outcome {
 	var batch []engine.Packet
 	var at []int
 	for i, f := range frames {
+		f = toNode(in, f)
 		if n.tap != nil {
 			n.tap(in, f)
 		}
@@ -216,6 +218,16 @@ func (n *testNode) receive(in uint8, frames ...[]byte) []outcome {
 		out[at[j]] = outcome{p, append([]byte(nil), n.arena.Bytes(p.Segment)...)}
 	}
 	return out
+}
+
+// toNode returns the frame, addressed to the node's interface unless the test says
+// to whom it goes.
+func toNode(in uint8, f []byte) []byte {
+	if len(f) < packet.EthernetSize || [6]byte(f) != pt.DstMAC {
+		return f
+	}
+	mac := [][6]byte{nodeMAC0, nodeMAC1}[in]
+	return append(mac[:], f[6:]...)
 }
 
 // place puts a frame into the arena as a received packet.

@@ -29,11 +29,16 @@ func TestNoAllocations(t *testing.T) {
 		"VLANs":                     {p4.open(pt.VLAN(10))},
 		"ping":                      {pt.Echo("192.0.2.7", "198.51.100.10"), pt.Echo("2001:db8:c::7", "2001:db8:1::10")},
 		"return without flow":       {pt.TCP("10.1.0.1:80", "10.1.0.254:4000")},
+		"another station's":         {p4.open(pt.MACs(routerMAC, routerMAC)), p4.open(pt.VLAN(11))},
+		"wrong plane":               {pt.TCP("10.1.0.1:80", "10.1.0.254:4001")},
 		"fragment":                  {p6.open(pt.Fragment(0, true), pt.PayloadSize(16))},
 		"nobody's":                  {pt.UDP("192.0.2.7:1", "198.51.100.99:1")},
 	} {
 		n := newNode(t, cfg)
 		batch := make([]engine.Packet, len(frames))
+		for i, f := range frames {
+			frames[i] = toNode(clientSide, f)
+		}
 		if got := testing.AllocsPerRun(20, func() {
 			for i, f := range frames {
 				p := &batch[i]
@@ -59,7 +64,7 @@ func TestNoAllocationsOnTheWayBack(t *testing.T) {
 	var batch []engine.Packet
 	var frames [][]byte
 	for i, p := range paths {
-		frame := n.dial(p, i).answer(pt.Flags("A"))
+		frame := toNode(serverSide, n.dial(p, i).answer(pt.Flags("A")))
 		frames = append(frames, frame)
 		batch = append(batch, n.place(uint32(i), serverSide, frame))
 	}

@@ -51,7 +51,7 @@ func (m *natModel) draw(rt *rapid.T) *client {
 	return m.clients[rapid.IntRange(0, len(m.clients)-1).Draw(rt, "client")]
 }
 
-func (m *natModel) options(rt *rapid.T) []pt.Option {
+func (m *natModel) options(rt *rapid.T, vlan uint16) []pt.Option {
 	flags := rapid.SampledFrom([]string{"S", "A", "PA", "FA", "R", "SA"}).Draw(rt, "flags")
 	opts := []pt.Option{
 		pt.Flags(flags), pt.TTL(uint8(rapid.IntRange(2, 255).Draw(rt, "ttl"))),
@@ -59,7 +59,7 @@ func (m *natModel) options(rt *rapid.T) []pt.Option {
 		pt.SeqAck(rapid.Uint32().Draw(rt, "seq"), rapid.Uint32().Draw(rt, "ack")),
 	}
 	if rapid.Bool().Draw(rt, "tagged") {
-		opts = append(opts, pt.VLAN(10))
+		opts = append(opts, pt.VLAN(vlan))
 	}
 	return opts
 }
@@ -68,7 +68,7 @@ func (m *natModel) options(rt *rapid.T) []pt.Option {
 // tuple is nobody else's and in the same bucket; or the client draws a reset.
 func (m *natModel) clientSends(rt *rapid.T) {
 	c := m.draw(rt)
-	in := c.build(c.client, c.vip, m.options(rt)...)
+	in := c.build(c.client, c.vip, m.options(rt, 10)...)
 	c.hash = m.n.place(0, clientSide, in).Hash
 	o := m.n.one(clientSide, in)
 	if o.Verdict == engine.Drop {
@@ -126,7 +126,7 @@ func (m *natModel) backendSends(rt *rapid.T) {
 	if !c.backend.IsValid() || m.owner[c.tuple()] != c {
 		return
 	}
-	in := c.build(c.backend.String(), c.snip.String(), m.options(rt)...)
+	in := c.build(c.backend.String(), c.snip.String(), m.options(rt, 20)...)
 	o := m.n.one(serverSide, in)
 	if o.Verdict == engine.Drop {
 		o.dropped(m.n.t, packet.NoFlow)

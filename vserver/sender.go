@@ -31,7 +31,8 @@ type way struct {
 // key is what an index finds a way by.
 func (w way) key() address { return address{uint64(w.iface), uint64(w.vlan)} }
 
-// placeWays numbers the links that are up; known ones keep their numbers.
+// placeWays numbers the links; known ones keep their numbers. What is Resolved is
+// up.
 func (b *Builder) placeWays(s *Services) {
 	links := s.routes.Links()
 	s.byWay = newIndex(len(links))
@@ -42,25 +43,19 @@ func (b *Builder) placeWays(s *Services) {
 			n = uint16(len(b.ways) + 1)
 			b.ways[w] = n
 		}
-		if l.Up {
-			s.ways = grow(s.ways, int(n)+1)
-			s.ways[n] = fib.NextHop{
-				Interface: l.Interface, VLAN: l.VLAN, Src: l.MAC, Link: l.Index, Resolved: true,
-				MTU: uint16(min(l.MTU, math.MaxUint16)),
-			}
-			s.byWay.add(w.key(), hostTag, uint32(n))
+		s.ways = grow(s.ways, int(n)+1)
+		s.ways[n] = fib.NextHop{
+			Interface: l.Interface, VLAN: l.VLAN, Src: l.MAC, Link: l.Index, Resolved: l.Up,
+			MTU: uint16(min(l.MTU, math.MaxUint16)),
 		}
+		s.byWay.add(w.key(), hostTag, uint32(n))
 	}
 }
 
 // sender returns the sender of a packet, whose MAC address is given; 0 if the
 // kernel knows no such link.
 func (s *Services) sender(p *engine.Packet, mac [6]byte) sender {
-	w := way{iface: p.In}
-	if p.Flags&packet.FlagTagged != 0 {
-		w.vlan = p.VLAN
-	}
-	n, ok := s.byWay.find(w.key(), hostTag)
+	n, ok := s.byWay.find(wayOf(p).key(), hostTag)
 	if !ok || mac[0]&1 != 0 { // a group address is nobody's
 		return 0
 	}

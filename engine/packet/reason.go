@@ -33,6 +33,9 @@ const (
 
 	// Found by a virtual server.
 	Fragment      // a fragment, where fragments are not handled
+	OtherStation  // the frame's link-layer destination is another station, or a group of them
+	UnknownVLAN   // tagged for a VLAN that the kernel has no interface for
+	WrongPlane    // to a SNIP, from an interface that no backends are behind
 	NotOurs       // the destination is neither a VIP nor a SNIP of this configuration
 	NoService     // a VIP, but no virtual server on that port and protocol
 	NoBackend     // a virtual server, but no backend that may take the flow
@@ -69,6 +72,9 @@ var reasonNames = [Reasons]string{
 	TxFull:         "tx_full",
 	HandoffFull:    "handoff_full",
 	NoPort:         "no_port",
+	OtherStation:   "other_station",
+	UnknownVLAN:    "unknown_vlan",
+	WrongPlane:     "wrong_plane",
 	NotOurs:        "not_ours",
 	NoService:      "no_service",
 	NoBackend:      "no_backend",

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 
 	"appliance/engine"
 	"appliance/engine/xdp"
@@ -31,11 +32,22 @@ func (c *Config) Services() vserver.Config {
 	return vserver.Config{
 		Services:       services,
 		SNIPs:          c.NAT.SNIPs,
+		ServerPlane:    c.serverPlane(),
 		Buckets:        c.RSS.Buckets,
 		ReturnToSender: c.NAT.ReturnToSender,
 		OnNoService:    c.Answers.OnNoService,
 		AnswerRate:     c.Answers.Rate,
 	}
+}
+
+// serverPlane returns the numbers of the server interfaces, as a set of bits.
+func (c *Config) serverPlane() (set uint64) {
+	for number, i := range c.Interfaces {
+		if slices.Contains(i.Planes, PlaneServer) {
+			set |= 1 << number
+		}
+	}
+	return set
 }
 
 func (s *VServer) service() vserver.ServiceConfig {

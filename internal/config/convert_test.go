@@ -72,7 +72,7 @@ buckets = 1024
 		t.Errorf("engine: %+v", e)
 	}
 	s := cfg.Services()
-	if s.Buckets != 1024 || s.AnswerRate != 5 || s.OnNoService != vserver.Silence || len(s.SNIPs) != 2 || !s.ReturnToSender {
+	if s.Buckets != 1024 || s.AnswerRate != 5 || s.OnNoService != vserver.Silence || len(s.SNIPs) != 2 || !s.ReturnToSender || s.ServerPlane != 0b10 {
 		t.Errorf("vserver: %+v", s)
 	}
 	web := s.Services[0]

@@ -77,7 +77,7 @@ func (v *target) seeds() (frames [][]byte) {
 				pt.TCP("["+hostile6+"]:4004", v.vip6(port), pt.Flags(flags), pt.HopByHop(8), data))
 		}
 		frames = append(frames,
-			pt.UDP(hostile4+":4004", v.vip4(port), pt.VLAN(9), data),
+			pt.UDP(hostile4+":4004", v.vip4(port), pt.VLAN(0), data),
 			pt.UDP("["+hostile6+"]:4004", v.vip6(port), pt.DestinationOptions(24), data))
 	}
 	return frames

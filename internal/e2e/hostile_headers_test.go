@@ -134,9 +134,9 @@ func (v *target) tags() []hostile {
 	syn := v.syn4()
 	typed := func(typ ...byte) []byte { return slices.Concat(syn[:12], typ, syn[14:]) }
 	return []hostile{
-		{"tagged", "", v.syn4(pt.VLAN(6)), forwarded},
+		{"tagged for a VLAN that isn't ours", "", v.syn4(pt.VLAN(6)), "unknown_vlan"},
 		{"priority tag", "", v.syn6(pt.VLAN(0), pt.Priority(7)), forwarded},
-		{"VLAN 4095", "", v.syn6(pt.VLAN(4095)), forwarded},
+		{"VLAN 4095", "", v.syn6(pt.VLAN(4095)), "unknown_vlan"},
 		{"bad length behind a tag", "", cut(v.syn4(pt.VLAN(6)), l4At4+4), "bad_length"},
 		{"tag and nothing behind", "", cut(v.syn4(pt.VLAN(6)), 16), toKernel},
 		{"two tags", "", slices.Concat(syn[:12], []byte{0x81, 0, 0, 5}, v.syn4(pt.VLAN(6))[12:]), toKernel},

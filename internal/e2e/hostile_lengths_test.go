@@ -151,6 +151,6 @@ func (v *target) damaged(want string) []hostile {
 		{"UDP payload", "", flip(v.datagram4(data), l4At4+8+100), want},
 		{"UDP payload, IPv6", "", flip(v.datagram6(data), l4At6+8+100), want},
 		{"IPv6 source", "", flip(v.datagram6(data), ipAt+20), want},
-		{"behind a VLAN tag", "", flip(v.syn4(pt.VLAN(7)), l4At4+4+16), want},
+		{"behind a priority tag", "", flip(v.syn4(pt.VLAN(0)), l4At4+4+16), want},
 	}
 }

@@ -47,8 +47,8 @@ func (v *target) icmp() []hostile {
 	ping := pt.Echo(hostile4, v.vip4(0))
 	cases := []hostile{
 		{"ping", "", ping, ponged},
-		{"ping by broadcast", "", patch(ping, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), "icmp_unhandled"},
-		{"ping by multicast", "", patch(ping, 0, 0x01, 0, 0x5e, 0, 0, 1), "icmp_unhandled"},
+		{"ping by broadcast", "", patch(ping, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), "other_station"},
+		{"ping by multicast", "", patch(ping, 0, 0x01, 0, 0x5e, 0, 0, 1), "other_station"},
 		{"unreachable to a SNIP", lab.ServerPlane, message(3, v.snip4(0)), "icmp_unhandled"},
 		{"time exceeded to a SNIP", lab.ServerPlane, message(11, v.snip4(0)), "icmp_unhandled"},
 	}
@@ -115,7 +115,7 @@ func (v *target) strays() []hostile {
 		{"SYN to a SNIP", server, pt.TCP(backend4, v.snip4(5000), pt.Flags("S")), "no_flow"},
 		{"SYN and ACK to a SNIP", server, pt.TCP(backend6, v.snip6(5000), pt.Flags("SA")), "no_flow"},
 		{"datagram to a SNIP", server, pt.UDP(backend4, v.snip4(5000)), "no_flow"},
-		{"SYN to a SNIP from the client plane", "", segment(v.snip4(5000), "S"), "no_flow"},
+		{"SYN to a SNIP from the client plane", "", segment(v.snip4(5000), "S"), "wrong_plane"},
 		{"bad length to a SNIP", server, cut(pt.UDP(backend4, v.snip4(5000), pt.PayloadSize(64)), 60), "bad_length"},
 		{"bad length to a SNIP, IPv6", server, patch(pt.UDP(backend6, v.snip6(5000)), l4At6+4, 0, 7), "bad_length"},
 		{"no checksum to a SNIP, IPv6", server, pt.UDP(backend6, v.snip6(5000), pt.NoChecksum()), "bad_l4_checksum"},
