@@ -112,12 +112,84 @@ func TestUnansweredFlowsLeaveADeadBackend(t *testing.T) {
 				n.down[s.Name+"/b1"] = true
 			}
 			n.load(testConfig(mode, RoundRobin, 2))
+			if p.name[:3] == "udp" {
+				n.pass(4 * time.Second) // no SYN says that the client waits
+			}
 			again := n.one(clientSide, p.open()).sent(t, serverSide).frame
 			if first[5] != 1 || again[5] != 2 {
 				t.Errorf("%v, %s: went to backend %d, then, with b1 down, to %d", mode, p.name, first[5], again[5])
 			}
 		}
 	}
+}
+
+// A client that uses a port again finds a backend that lives, however its last
+// connection from there ended.
+func TestUsedPortsLeaveADeadBackend(t *testing.T) {
+	for _, mode := range []Mode{NAT, DSR} {
+		for _, end := range []string{"R", "FA", ""} { // reset, half-closed, the client's machine restarted
+			n := newNode(t, testConfig(mode, RoundRobin, 2))
+			var first byte
+			if mode == NAT {
+				first = lastByte(n.dial(paths[0], 0).backend)
+			} else {
+				first = n.one(clientSide, paths[0].open()).sent(t, serverSide).frame[5]
+				n.one(clientSide, paths[0].open(pt.Flags("A"), pt.SeqAck(1, 101))).sent(t, serverSide)
+			}
+			n.down[fmt.Sprintf("tcp4/b%d", first)] = true
+			n.load(testConfig(mode, RoundRobin, 2))
+			if end != "" {
+				n.one(clientSide, paths[0].open(pt.Flags(end), pt.SeqAck(1, 101))).sent(t, serverSide)
+			}
+			var went byte
+			for _, pause := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} { // as TCP tries
+				n.pass(pause)
+				went = n.one(clientSide, paths[0].open(pt.Flags("S"), pt.SeqAck(1<<30, 0))).sent(t, serverSide).frame[5]
+			}
+			if went == first {
+				t.Errorf("%v, after %q: the third SYN still went to backend %d, which is down", mode, end, first)
+			}
+		}
+	}
+}
+
+// A forged SYN doesn't take an established connection from a backend that is
+// called down but answers.
+func TestSYNsLeaveLiveConnectionsAlone(t *testing.T) {
+	n := newNode(t, testConfig(NAT, RoundRobin, 2))
+	c := n.dial(paths[0], 0)
+	n.down[fmt.Sprintf("tcp4/b%d", lastByte(c.backend))] = true
+	n.load(testConfig(NAT, RoundRobin, 2))
+	for range 20 {
+		n.pass(time.Second)
+		n.one(clientSide, c.p.open(pt.Flags("S"), pt.SeqAck(1<<30, 0))).sent(t, serverSide)
+		c.intact()
+	}
+}
+
+// Single questions, each from a port of its own, don't use the source ports up:
+// not a busy resolver's, and not those of forged sources.
+func TestQuestionsLeavePorts(t *testing.T) {
+	cfg := testConfig(NAT, Maglev, 1)
+	cfg.Buckets = 8192
+	n := newNode(t, cfg)
+	kept := n.dial(paths[1], 0)
+	kept.intact()
+	kept.intact()
+	bucket := n.place(0, clientSide, kept.p.open()).Hash % 8192
+	for i, asked := 1, 0; asked < 100; i++ { // of a bucket with 16 ports
+		p := paths[1]
+		p.client = fmt.Sprintf("192.0.2.%d:1", 1+i%250)
+		if p = p.from(i / 250); n.place(0, clientSide, p.open()).Hash%8192 != bucket {
+			continue
+		}
+		asked++
+		n.pass(100 * time.Millisecond)
+		c := conn{n: n, p: p}
+		c.snip, c.backend = ends(t, n.one(clientSide, p.open()).sent(t, serverSide).frame)
+		n.one(serverSide, c.answer()).sent(t, clientSide)
+	}
+	kept.intact()
 }
 
 // A client that sends datagrams for ever from one port doesn't keep a dead

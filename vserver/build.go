@@ -181,15 +181,13 @@ func (b *Builder) fillPools(s *Services) error {
 	used := map[string]*pool{}
 	for _, slot := range s.list {
 		svc := &s.services[slot]
-		var members []member
-		for _, slot := range svc.list {
-			if be := &s.backends[slot]; be.eligible() {
-				svc.members = append(svc.members, slot)
-				members = append(members, memberOf(svc.config, be.config))
-			}
-		}
-		if len(members) == 0 {
+		svc.members = s.eligible(svc)
+		if len(svc.members) == 0 {
 			continue
+		}
+		members := make([]member, len(svc.members))
+		for i, slot := range svc.members {
+			members[i] = memberOf(svc.config, s.backends[slot].config)
 		}
 		size := tableSize(len(svc.list))
 		key := poolKey(svc.config.Method, size, members)
@@ -207,6 +205,27 @@ func (b *Builder) fillPools(s *Services) error {
 	}
 	b.pools = used
 	return nil
+}
+
+// eligible returns the slots of the backends that take a service's new flows.
+// Those to which no route leads are not among them, unless none has one: then
+// packets are dropped for that reason, as long as it lasts, and no client is told
+// that the service is gone.
+func (s *Services) eligible(svc *service) (slots []uint32) {
+	for _, slot := range svc.list {
+		if be := &s.backends[slot]; be.eligible() && be.found != fib.NoRoute {
+			slots = append(slots, slot)
+		}
+	}
+	if len(slots) > 0 {
+		return slots
+	}
+	for _, slot := range svc.list {
+		if s.backends[slot].eligible() {
+			slots = append(slots, slot)
+		}
+	}
+	return slots
 }
 
 // ticks returns the timeouts as flow tables take them.

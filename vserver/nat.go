@@ -30,12 +30,15 @@ func (h *Handler) toBackend(s *Services, p *engine.Packet, frame []byte, svc *se
 	h.send(p, frame, be.next)
 }
 
-// track takes note of a client's packet in its record. Datagrams to a backend
-// that is down don't make a flow last: a client that goes on sending would send
-// to a dead backend for ever. The backend's answers do.
+// track takes note of a client's packet in its record. What may begin a flow
+// doesn't make one last whose backend is down: a client that goes on trying would
+// try a dead backend for ever. The backend's answers do.
 func (h *Handler) track(svc *service, be *backend, p *engine.Packet, frame []byte, r *flows.Record) {
-	if be.up || p.Proto == packet.ProtoTCP {
+	switch {
+	case be.up || !begins(p):
 		r.Track(h.tick, &svc.timeouts, flows.Client, frame[p.L4:p.End])
+	case p.Proto == packet.ProtoUDP:
+		r.Doubt(h.tick, &svc.timeouts)
 	}
 }
 

@@ -15,7 +15,7 @@ func (h *Handler) serve(s *Services, p *engine.Packet, svc *service) {
 	var key flows.ForwardKey
 	forwardKey(&key, frame, p, svc.ref)
 	r := h.table.Forward(flows.Hint(p.Scratch[hint]), p.Hash, &key)
-	if r != nil && begins(p) && (r.Reopens(p.TCPFlags) || s.forsaken(r, svc)) {
+	if r != nil && begins(p) && (r.Reopens(p.TCPFlags) || h.forsaken(s, r, svc)) {
 		h.table.Retire(r)
 		r = nil
 	}
@@ -43,10 +43,14 @@ func (h *Handler) serve(s *Services, p *engine.Packet, svc *service) {
 	}
 }
 
-// forsaken reports whether a flow waits in vain: its backend went down before it
-// has answered, and others are up.
-func (s *Services) forsaken(r *flows.Record, svc *service) bool {
-	return r.Unanswered() && svc.pool != nil && !s.backends[r.Backend.Slot()].up
+// patience is how long a backend that its health check calls down may be silent
+// before a flow gives it up: longer than a round trip and a retransmission.
+const patience = 3 * flows.TicksPerSecond
+
+// forsaken reports whether a flow waits in vain: its backend is down, and others
+// are up.
+func (h *Handler) forsaken(s *Services, r *flows.Record, svc *service) bool {
+	return svc.pool != nil && !s.backends[r.Backend.Slot()].up && r.Forsaken(h.tick, &svc.timeouts, patience)
 }
 
 // begins reports whether a client's packet may begin a flow.
@@ -119,9 +123,18 @@ func (h *Handler) pick(svc *service, hash uint32) uint32 {
 // has a pool.
 func (svc *service) byHash(hash uint32) uint32 { return svc.members[svc.pool.table.Lookup(hash)] }
 
+// How many SNIPs are searched for a free source port, and then for one to reclaim.
+// A search of one costs up to a microsecond, which a flood of new flows would
+// have multiplied by up to MaxSNIPs; and where the buckets of 16 SNIPs are full,
+// those of the others are close to it.
+const (
+	freeTries    = 16
+	reclaimTries = 4
+)
+
 // pickPort gives a flow its SNIP and source port: of the SNIP that its hash
-// says, or of the next one that has a port left. Only when none has, a flow that
-// is over or that nobody has answered gives its port away. It reports whether
+// says, or of one of the next that has a port left. Only when none has, a flow
+// that is over or that nobody has answered gives its port away. It reports whether
 // there was one.
 func (h *Handler) pickPort(s *Services, be *backend, flow *flows.Record) bool {
 	snips := s.snips6
@@ -129,8 +142,13 @@ func (h *Handler) pickPort(s *Services, be *backend, flow *flows.Record) bool {
 		snips = s.snips4
 	}
 	first := int(uint64(flow.Hash*0x9e3779b1) * uint64(len(snips)) >> 32)
-	for i := range 2 * len(snips) {
-		n, reclaim := snips[(first+i)%len(snips)], i >= len(snips)
+	free := min(freeTries, len(snips))
+	for i := range free + min(reclaimTries, len(snips)) {
+		reclaim := i >= free
+		if reclaim {
+			i -= free
+		}
+		n := snips[(first+i)%len(snips)]
 		path := flows.Path{
 			Backend: be.addr, Address: s.snips[n].addr,
 			BackendPort: be.port, SNIP: n, Proto: flow.Proto,

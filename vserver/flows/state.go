@@ -30,7 +30,8 @@ const (
 	Free        State = iota // no flow: the record is on the free list
 	Fresh                    // inserted, no packet tracked yet
 	Unreplied                // UDP: nothing but the client's first packets seen
-	Replied                  // UDP: both sides seen (dsr: a second packet of the client)
+	Answered                 // UDP, nat: the server has answered, and the client has sent nothing since
+	Replied                  // UDP: the client has gone on after an answer (dsr: has sent a second packet)
 	SynSent                  // TCP: the client has begun
 	SynReceived              // TCP: the server has answered with SYN+ACK
 	Established              // TCP: the client has acknowledged (dsr: has gone on)
@@ -44,7 +45,7 @@ const (
 )
 
 var stateNames = [states]string{
-	"free", "fresh", "unreplied", "replied", "syn_sent", "syn_received", "established",
+	"free", "fresh", "unreplied", "answered", "replied", "syn_sent", "syn_received", "established",
 	"fin_client", "fin_server", "closing", "reset_client", "reset_server", "resting",
 }
 
@@ -60,13 +61,15 @@ func (s State) String() string {
 func (s State) closed() bool { return s >= Closing }
 
 // yields returns how readily a flow gives way to a new one when the table is
-// full or no source port is free: 2 when it is over, 1 when nobody has answered it yet (a flood of SYNs
-// makes these, and must not keep others out), 0 when it is in use.
+// full or no source port is free: 2 when it is over, 1 when it may never have
+// begun, 0 when it is in use. The middle ones are those that nobody has answered
+// yet, and single questions that were answered: floods with forged sources make
+// both, and must not keep others out.
 func (s State) yields() int {
 	switch {
 	case s.closed():
 		return 2
-	case s == Fresh || s == Unreplied || s == SynSent || s == SynReceived:
+	case s == Fresh || s == Unreplied || s == Answered || s == SynSent || s == SynReceived:
 		return 1
 	}
 	return 0
@@ -78,7 +81,7 @@ type Timeouts struct {
 	Handshake   uint32 // SynSent, SynReceived
 	Established uint32 // Established
 	HalfClosed  uint32 // FinClient, FinServer; not longer than Established
-	Unreplied   uint32 // Unreplied
+	Unreplied   uint32 // Unreplied, Answered
 	Replied     uint32 // Replied
 }
 
@@ -86,6 +89,10 @@ type Timeouts struct {
 // for longer than its timeout breaks, so the two long ones are what the RFCs ask
 // of a NAT that doesn't know what runs through it: RFC 5382 REQ-5, which
 // outlasts the kernels' keep-alive interval of 2 h, and RFC 4787 REQ-5 c.
+//
+// A question and its answer are no such flow yet: they last as long as in Linux's
+// connection tracking (nf_conntrack_udp_timeout). With five minutes each, 215
+// questions a second would hold all source ports toward a backend.
 //
 // HalfClosed is less than RFC 5382 asks, and what Linux's connection tracking
 // takes: clients keep connections that servers have closed, in pools, until
@@ -98,9 +105,13 @@ var DefaultTimeouts = Timeouts{
 	Replied:     5 * 60 * TicksPerSecond,
 }
 
-// of returns how long a TCP flow may be idle in a state.
+// of returns how long a flow may be idle in a state.
 func (to *Timeouts) of(s State) uint32 {
 	switch s {
+	case Unreplied, Answered:
+		return to.Unreplied
+	case Replied:
+		return to.Replied
 	case SynSent, SynReceived:
 		return to.Handshake
 	case Established:

@@ -15,7 +15,7 @@ func TestStateNames(t *testing.T) {
 		}
 		seen[name] = true
 	}
-	if got := states.String(); got != "state(13)" {
+	if got := State(255).String(); got != "state(255)" {
 		t.Errorf("a state that there isn't is called %q", got)
 	}
 }

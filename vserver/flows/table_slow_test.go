@@ -71,7 +71,7 @@ func (s *slowTable) victims() []*Record {
 // handshake, those whose Deadline is first.
 func (s *slowTable) victimsAmong(flows []*Record) []*Record {
 	over := []State{Closing, ResetClient, ResetServer, Resting}
-	early := []State{Unreplied, SynSent, SynReceived}
+	early := []State{Unreplied, Answered, SynSent, SynReceived}
 	for _, states := range [][]State{over, early} {
 		if v := s.oldest(flows, states); len(v) > 0 {
 			return v

@@ -27,7 +27,9 @@ const (
 //
 // UDP:
 //
-//	Fresh ─ client ─► Unreplied ─ server; dsr: client ─► Replied
+//	Fresh ─ client ─► Unreplied ─ server ─► Answered ─ client ─► Replied
+//
+// or, in dsr, where the client alone is seen, from Unreplied straight to Replied.
 //
 // TCP in nat, where both sides are seen:
 //
@@ -97,9 +99,30 @@ func (r *Record) Reopens(flags uint8) bool {
 	return over && flags&(packet.TCPSyn|packet.TCPAck) == packet.TCPSyn
 }
 
-// Unanswered reports whether nobody has answered the client's packets yet: if
-// the backend doesn't live, another may have the flow.
-func (r *Record) Unanswered() bool { return r.State == SynSent || r.State == Unreplied }
+// Doubt notes that the client has sent a datagram to a server that is said to be
+// dead: the flow is as good as unanswered, unless the server answers, and doesn't
+// last for the client's sake.
+func (r *Record) Doubt(now uint32, to *Timeouts) {
+	if r.State == Answered || r.State == Replied {
+		r.State, r.Deadline = Unreplied, now+to.Unreplied
+	}
+}
+
+// Forsaken reports whether a flow whose server is said to be dead waits in vain,
+// so that a SYN or a datagram of its client may as well begin anew: a datagram
+// after patience ticks without an answer, a SYN at once, but on an established
+// connection only after as long a silence. What is said of the server may be
+// wrong, and the SYN forged.
+func (r *Record) Forsaken(now uint32, to *Timeouts, patience uint32) bool {
+	silent := int32(now - (r.Deadline - to.of(r.State)))
+	switch r.State {
+	case Answered, Replied:
+		return false // Doubt comes first
+	case Unreplied, Established:
+		return silent >= int32(patience)
+	}
+	return true
+}
 
 // postpone moves the Deadline later, not for less than slack.
 func (r *Record) postpone(deadline uint32) {
@@ -113,8 +136,10 @@ func (r *Record) trackUDP(now uint32, to *Timeouts, from Side) {
 	switch {
 	case r.State == Replied:
 		r.postpone(now + to.Replied)
-	case r.State == Fresh || from == Client && r.nat():
+	case r.State == Fresh || r.State == Unreplied && from == Client && r.nat():
 		r.State, r.Deadline = Unreplied, now+to.Unreplied
+	case from == Server:
+		r.State, r.Deadline = Answered, now+to.Unreplied
 	default:
 		r.State, r.Deadline = Replied, now+to.Replied
 	}

@@ -218,7 +218,9 @@ func TestTrackUDP(t *testing.T) {
 		timeout  uint32
 	}{
 		{"nat, no reply", 5000, []Side{Client, Client, Client}, Unreplied, 300},
-		{"nat, reply", 5000, []Side{Client, Server}, Replied, 700},
+		{"nat, reply", 5000, []Side{Client, Server}, Answered, 300},
+		{"nat, more of a reply", 5000, []Side{Client, Client, Server, Server, Server}, Answered, 300},
+		{"nat, second question", 5000, []Side{Client, Server, Client}, Replied, 700},
 		{"nat, goes on", 5000, []Side{Client, Server, Client, Server}, Replied, 700},
 		{"dsr, one packet", 0, []Side{Client}, Unreplied, 300},
 		{"dsr, goes on", 0, []Side{Client, Client, Client}, Replied, 700},
