@@ -16,19 +16,41 @@ import (
 // snips are the SNIPs that the kernel shall hold.
 type snips struct {
 	lifetime time.Duration // whole seconds: how long one stays without a refresh
+	retry    time.Duration // between attempts to put one back, or to announce it
 	wanted   map[netip.Addr]*snip
 }
 
 // A snip is what became of one SNIP.
 type snip struct {
-	link      int       // index of the link it was last put on; 0: nowhere
-	tried     time.Time // when it was last put there, or would have been
-	announced bool      // since it was put there, and since the link came up
-	failure   string    // of the last try; so that the log tells it once
+	link    int       // index of the link it was last put on; 0: nowhere
+	home    home      // as the last try found it
+	tried   time.Time // when that was
+	told    int       // announcements made since home was last another
+	failure string    // of the last try; so that the log tells it once
 }
 
+// A home is the link that a SNIP belongs on, as far as that concerns its
+// neighbours. The zero home is none.
+type home struct {
+	link int // index
+	mac  [6]byte
+	up   bool
+}
+
+func homeOf(l netlink.Link) home {
+	if l == nil {
+		return home{}
+	}
+	a := l.Attrs()
+	return home{a.Index, macOf(a.HardwareAddr), isUp(a)}
+}
+
+// announcements is how often a SNIP is announced, snipRetry apart: one frame may
+// be lost (RFC 5227 section 2.3 has two, RFC 4861 section 7.2.6 three).
+const announcements = 3
+
 func newSNIPs() snips {
-	return snips{lifetime: snipLifetime, wanted: map[netip.Addr]*snip{}}
+	return snips{lifetime: snipLifetime, retry: snipRetry, wanted: map[netip.Addr]*snip{}}
 }
 
 // SetSNIPs makes addrs the whole set of SNIPs that the kernel holds. Each is put
@@ -78,22 +100,25 @@ func (w *Watcher) checkSNIP(a netip.Addr) error {
 	return nil
 }
 
-// keepSNIPs puts SNIPs where they belong: those that are missing at once, the
-// others when a third of their lifetime is over. Called with mu held.
+// keepSNIPs puts SNIPs where they belong: those whose home has changed at once,
+// those that are missing or not announced often enough soon, the others when a
+// third of their lifetime is over. Called with mu held.
 func (w *Watcher) keepSNIPs(now time.Time) error {
 	var errs []error
 	for _, a := range slices.SortedFunc(maps.Keys(w.snips.wanted), netip.Addr.Compare) {
 		s := w.snips.wanted[a]
-		home := w.view.home(a, &w.cfg)
-		up := home != nil && isUp(home.Attrs())
-		s.announced = s.announced && up
-		since := now.Sub(s.tried)
-		missing := home == nil || !w.view.has(a, home.Attrs().Index) || !s.announced && up
-		if since < w.snips.lifetime/3 && !(missing && since >= snipRetry) {
+		link := w.view.home(a, &w.cfg)
+		is, since := homeOf(link), now.Sub(s.tried)
+		moved := is != s.home
+		missing := link == nil || !w.view.has(a, is.link) || is.up && s.told < announcements
+		if !moved && since < w.snips.lifetime/3 && !(missing && since >= w.snips.retry) {
 			continue
 		}
-		s.tried = now
-		err := w.placeSNIP(a, s, home)
+		if moved {
+			s.told = 0
+		}
+		s.home, s.tried = is, now
+		err := w.placeSNIP(a, s, link)
 		if err != nil && err.Error() != s.failure {
 			w.cfg.Log.Warn("SNIP can't be put on an interface, will try again", "snip", a, "error", err)
 		}
@@ -106,31 +131,32 @@ func (w *Watcher) keepSNIPs(now time.Time) error {
 	return errors.Join(errs...)
 }
 
-// placeSNIP puts one SNIP on home, or refreshes it there, and announces it if
-// that is due.
-func (w *Watcher) placeSNIP(a netip.Addr, s *snip, home netlink.Link) error {
-	if home == nil {
+// placeSNIP puts one SNIP on its home, or refreshes it there, and announces it
+// if that is due.
+func (w *Watcher) placeSNIP(a netip.Addr, s *snip, link netlink.Link) error {
+	if link == nil {
 		s.link = 0
 		return ErrNoHome
 	}
-	attrs := home.Attrs()
+	attrs := link.Attrs()
 	if s.link != attrs.Index {
 		if s.link != 0 {
 			_ = w.kernel.removeAddr(a, s.link) // the link may be gone, and takes it along
 		}
-		s.link, s.announced = attrs.Index, false
+		s.link = attrs.Index
 	}
 	if err := w.kernel.putAddr(a, attrs.Index, w.snips.lifetime); err != nil {
 		return fmt.Errorf("add to %s: %w", attrs.Name, err)
 	}
-	if s.announced || !isUp(attrs) {
+	if s.told == announcements || !s.home.up {
 		return nil
 	}
-	if err := w.kernel.announce(a, attrs.Index, macOf(attrs.HardwareAddr)); err != nil {
+	if err := w.kernel.announce(a, attrs.Index, s.home.mac); err != nil {
 		return fmt.Errorf("announce on %s: %w", attrs.Name, err)
 	}
-	s.announced = true
-	w.cfg.Log.Info("SNIP added and announced", "snip", a, "interface", attrs.Name)
+	if s.told++; s.told == 1 {
+		w.cfg.Log.Info("SNIP added and announced", "snip", a, "interface", attrs.Name)
+	}
 	return nil
 }
 

@@ -83,6 +83,30 @@ func TestSNIPIsAnnounced(t *testing.T) {
 	eventually(t, patience, "the peer is told again when the link comes up", func() bool {
 		return w.inPeer("ip neigh show to 10.2.0.100") != ""
 	})
+	const other = "02:77:00:00:00:01"
+	w.do("ip link set server0 address " + other)
+	eventually(t, patience, "the peer is told when the link's MAC address changes", func() bool {
+		return strings.Contains(w.inPeer("ip neigh show to 10.2.0.100"), other)
+	})
+}
+
+// A SNIP returns with its interface, not when the next try is due: its backends'
+// answers wait for it.
+func TestSNIPReturnsWithItsLink(t *testing.T) {
+	w := newWorld(t)
+	watcher := w.watch()
+	watcher.mu.Lock()
+	watcher.snips.lifetime, watcher.snips.retry = time.Hour, time.Hour
+	watcher.mu.Unlock()
+	setSNIPs(t, watcher, "10.2.0.100")
+	until(t, watcher, "a SNIP", func(s State) bool { return len(s.SNIPs) == 1 })
+	w.do("ip link set server0 name other0")
+	until(t, watcher, "no interface", func(s State) bool { return !s.Links[1].Exists })
+	w.do("ip link set other0 down")
+	w.do("ip address del 10.2.0.100/32 dev other0")
+	w.do("ip link set other0 name server0")
+	w.do("ip link set server0 up")
+	eventually(t, patience, "the SNIP is back", func() bool { return w.holds("server0", "10.2.0.100") })
 }
 
 // TestSNIPLifetime: refreshed it stays, and without refresh it goes, as after a
