@@ -74,6 +74,20 @@ func (p *Program) attach(index int, flags link.XDPAttachFlags) (err error) {
 	return err
 }
 
+// TakeOver puts the program onto the interface that another one of ours is on,
+// in its place and without a gap in which frames would find none. The other one
+// is detached then, and still has to be closed; after an error it goes on.
+func (p *Program) TakeOver(other *Program) error {
+	if p.link != nil || other.link == nil {
+		return errors.New("xdp: take over: from a program that is attached, to one that isn't")
+	}
+	if err := other.link.Update(p.objects.Redirect); err != nil {
+		return fmt.Errorf("xdp: take over: %w", explain(err))
+	}
+	p.link, other.link = other.link, nil
+	return nil
+}
+
 // taken reports whether err means that the interface has a program: of the same
 // mode (EBUSY) or of the other one (EEXIST); dev_xdp_attach in net/core/dev.c.
 func taken(err error) bool { return errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) }

@@ -108,6 +108,38 @@ func TestAttachFallsBack(t *testing.T) {
 	}
 }
 
+// TestTakeOver swaps programs: at no moment is the interface without one.
+func TestTakeOver(t *testing.T) {
+	privtest.NetNS(t)
+	at, _ := privtest.Veth(t, "left", "right", 1)
+	index := at.Attrs().Index
+	first, _ := newProgram(t)
+	second, _ := newProgram(t)
+	if err := second.TakeOver(first); err == nil {
+		t.Error("took over from a program that is not attached")
+	}
+	if _, err := first.Attach(index, Auto); err != nil {
+		t.Fatal(err)
+	}
+	was := programOn(t, index)
+	if err := second.TakeOver(first); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Error(err)
+	}
+	if is := programOn(t, index); is == 0 || is == was {
+		t.Errorf("program %d is on the interface, before it was %d", is, was)
+	}
+	if err := second.TakeOver(second); err == nil {
+		t.Error("took over from itself")
+	}
+	if err := second.Close(); err != nil {
+		t.Error(err)
+	}
+	eventuallyNone(t, index)
+}
+
 func TestAttachToNothing(t *testing.T) {
 	privtest.NetNS(t)
 	p, _ := newProgram(t)

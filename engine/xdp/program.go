@@ -18,7 +18,7 @@ type Config struct {
 
 // A Program is the XDP program of one interface, with its table of sockets and
 // its counters. Register, Unregister and Stats may be called from any goroutine;
-// Attach and Close may not run beside anything else.
+// Attach, TakeOver and Close may not run beside anything else.
 type Program struct {
 	objects redirectObjects
 	queues  int

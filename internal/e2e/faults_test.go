@@ -2,12 +2,14 @@ package e2e
 
 import (
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"appliance/internal/lab"
 	"appliance/internal/lab/origin"
+	"appliance/internal/node"
 )
 
 // Down and up again, with a connection that lives through it.
@@ -23,24 +25,60 @@ func TestInterfaceDownAndUp(t *testing.T) {
 			if err := c.try(200 * time.Millisecond); err == nil {
 				t.Fatal("the connection works without a link")
 			}
-			bring(t, l, plane)
+			if err := l.Nodes[0].Raise(plane); err != nil {
+				t.Fatal(err)
+			}
 			eventually(t, "the interface is up", func() bool { return state(t, p, plane) == "up" })
+			if err := c.try(patience); err != nil {
+				t.Errorf("the connection didn't live through it: %v", err)
+			}
 			works(t, l)
 			accounted(t, status(t, p))
 		})
 	}
 }
 
-// bring sets a link of the node up and gives it back what the kernel took away
-// with it: IPv4 routes through gateways.
-func bring(t *testing.T, l *lab.Lab, plane string) {
+// The number of queues changes under traffic: the interface is opened anew, and
+// no connection notices more than a pause. The kernel, which has the SNIP as an
+// address, would reset them all if it saw the backends' packets meanwhile.
+func TestQueuesChange(t *testing.T) {
+	l := buildLab(t, lab.Config{Queues: 2})
+	setQueues := func(plane, rx string) {
+		if _, err := l.Nodes[0].Output(t.Context(), "ethtool", "-L", plane, "rx", rx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	planes := []string{lab.ServerPlane, lab.ClientPlane}
+	for _, plane := range planes {
+		setQueues(plane, "1") // more later: the kernel lets no queue go that has a socket
+	}
+	p := start(t, l, lab.NodeOptions{})
+	var all []*pingpong
+	for range 20 {
+		all = append(all, newPingpong(t, dial(t, l, "tcp", l.VIPs[0].V4, origin.EchoPort)))
+	}
+	for _, plane := range planes {
+		setQueues(plane, "2")
+		for round := 0; queuesOf(t, p, plane) != 2; round++ { // traffic goes on meanwhile
+			if err := all[round%len(all)].try(patience); err != nil {
+				t.Fatalf("connection %d: %v", round%len(all), err)
+			}
+		}
+		for n, c := range all {
+			if err := c.try(patience); err != nil {
+				t.Fatalf("connection %d: %v", n, err)
+			}
+		}
+	}
+	accounted(t, status(t, p))
+}
+
+// queuesOf returns how many queues of an interface are served.
+func queuesOf(t *testing.T, p *lab.Process, iface string) int {
 	t.Helper()
-	if err := l.Nodes[0].Detach(plane); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Nodes[0].Attach(plane); err != nil {
-		t.Fatal(err)
-	}
+	s := status(t, p)
+	i := slices.IndexFunc(s.Interfaces, func(i node.InterfaceStatus) bool { return i.Name == iface })
+	return len(s.Interfaces[i].Ports)
 }
 
 // Removed and back, as a card is pulled, while traffic runs: the process
@@ -114,6 +152,13 @@ func TestStartErrors(t *testing.T) {
 	})
 	t.Run("more engines than queues", func(t *testing.T) {
 		refused(t, l, lab.NodeOptions{Engine: map[string]string{"engines": "2"}}, "1 receive queue", "ethtool -L client0")
+	})
+	t.Run("more engines than transmit queues", func(t *testing.T) {
+		wide := buildLab(t, lab.Config{Queues: 2})
+		if _, err := wide.Nodes[0].Output(t.Context(), "ethtool", "-L", lab.ServerPlane, "tx", "1"); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, wide, lab.NodeOptions{Engine: map[string]string{"engines": "2"}}, "1 transmit queues for 2 engines", "ethtool -L server0")
 	})
 	t.Run("an interface's own address as SNIP", func(t *testing.T) {
 		refused(t, l, lab.NodeOptions{Config: strings.Replace(good, node.SNIP.V4.String(), node.ServerAddr.V4.String(), 1)}, "dedicated")

@@ -36,6 +36,15 @@ func (n *Node) Attach(plane string) error {
 	return n.lab.routeVIPs()
 }
 
+// Raise sets an interface up again that SetLink has set down, and gives it back
+// what the kernel took away with it: IPv6 addresses, and routes through gateways.
+func (n *Node) Raise(plane string) error {
+	if err := n.lab.raise(n, plane); err != nil {
+		return err
+	}
+	return n.lab.routeVIPs()
+}
+
 // abandon kills the appliance if it still runs.
 func (n *Node) abandon() error {
 	n.mu.Lock()

@@ -147,7 +147,13 @@ func (l *Lab) legOfRouter(host end, queues int, router, self prefixes) error {
 	if err := wire(host, end{l.Router, port}, queues, l.config.MTU); err != nil {
 		return err
 	}
-	if err := l.Router.address(port, router.all()...); err != nil {
+	return l.numberLeg(host, router, self)
+}
+
+// numberLeg gives both ends of a leg their addresses, and its host the router as
+// gateway.
+func (l *Lab) numberLeg(host end, router, self prefixes) error {
+	if err := l.Router.address(host.at.host, router.all()...); err != nil {
 		return err
 	}
 	if err := host.at.address(host.name, self.all()...); err != nil {
@@ -235,6 +241,21 @@ func (l *Lab) attach(n *Node, plane string) error {
 		return l.plug(host, l.config.Queues, l.plan.serverPlane(groupNode, n.ID))
 	}
 	return fmt.Errorf("lab: attach %s: no plane %q", n.host, plane)
+}
+
+// raise sets a node's interface up and gives it back what it had.
+func (l *Lab) raise(n *Node, plane string) error {
+	host := end{n.Namespace, plane}
+	if err := n.SetLink(plane, true); err != nil {
+		return err
+	}
+	if err := host.awaitUp(); err != nil {
+		return err
+	}
+	if plane == ServerPlane {
+		return n.address(plane, l.plan.serverPlane(groupNode, n.ID).all()...)
+	}
+	return l.numberLeg(host, l.plan.clientPlane(n.ID, 1), l.plan.clientPlane(n.ID, 2))
 }
 
 // routeVIPs makes the router send the VIPs to the nodes that are attached to it,

@@ -71,6 +71,7 @@ type Link struct {
 	MAC      [6]byte
 	Kind     string // kind of virtual device as rtnetlink names it, like "veth"; "device" for hardware
 	RxQueues int    // receive queues in use (ethtool channels; where a driver has none, those it allocated)
+	TxQueues int    // transmit queues in use, likewise
 }
 
 // A SNIP is one that the kernel holds.

@@ -77,12 +77,16 @@ func (k *kernel) close() {
 	}
 }
 
-// rxQueues returns how many receive queues the link has in use. allocated is
-// what rtnetlink says, which counts queues that are switched off, too.
-func (k *kernel) rxQueues(name string, allocated int) int {
+// queues are how many receive and transmit queues a link has.
+type queues struct{ rx, tx int }
+
+// queues returns the queues that the link has in use. allocated is what rtnetlink
+// says, which counts queues that are switched off, too.
+func (k *kernel) queues(name string, allocated queues) queues {
 	c, err := k.ethtool.GetChannels(name)
-	if n := int(c.RxCount + c.CombinedCount); err == nil && n > 0 {
-		return n
+	used := queues{int(c.RxCount + c.CombinedCount), int(c.TxCount + c.CombinedCount)}
+	if err == nil && used.rx > 0 && used.tx > 0 {
+		return used
 	}
 	return allocated
 }

@@ -27,7 +27,7 @@ func TestFirstState(t *testing.T) {
 		t.Errorf("interface that doesn't exist: %+v", s.Links[0])
 	}
 	l := s.Links[2]
-	if l.Name != "server0" || !l.Exists || !l.Up || l.Index == 0 || l.MTU != 1500 || l.MAC == [6]byte{} || l.RxQueues != 4 {
+	if l.Name != "server0" || !l.Exists || !l.Up || l.Index == 0 || l.MTU != 1500 || l.MAC == [6]byte{} || l.RxQueues != 4 || l.TxQueues != 4 {
 		t.Errorf("server0: %+v", l)
 	}
 	hop, result := lookup(s, "10.2.0.2")

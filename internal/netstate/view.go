@@ -15,7 +15,7 @@ type view struct {
 	addrs      []netlink.Addr
 	routes     []netlink.Route
 	neighbours map[adjacency]neighbour
-	queues     map[string]int // receive queues of the configured interfaces that exist
+	queues     map[string]queues // of the configured interfaces that exist
 }
 
 // adjacency names a neighbour.
@@ -91,14 +91,14 @@ func (v *view) learn(n *netlink.Neigh, gone bool) bool {
 // loadQueues reads the queue counts of the configured interfaces again and
 // reports whether one changed.
 func (v *view) loadQueues(k *kernel, cfg *Config) bool {
-	queues := make(map[string]int, len(cfg.Interfaces))
+	all := make(map[string]queues, len(cfg.Interfaces))
 	for _, i := range cfg.Interfaces {
 		if l := v.link(i.Name); l != nil {
-			queues[i.Name] = k.rxQueues(i.Name, l.Attrs().NumRxQueues)
+			all[i.Name] = k.queues(i.Name, queues{l.Attrs().NumRxQueues, l.Attrs().NumTxQueues})
 		}
 	}
-	changed := !maps.Equal(queues, v.queues)
-	v.queues = queues
+	changed := !maps.Equal(all, v.queues)
+	v.queues = all
 	return changed
 }
 
@@ -122,7 +122,7 @@ func (v *view) state(cfg *Config) State {
 			a := l.Attrs()
 			s.Links[i] = Link{
 				Name: a.Name, Exists: true, Up: isUp(a), Index: a.Index, MTU: a.MTU,
-				MAC: macOf(a.HardwareAddr), Kind: l.Type(), RxQueues: v.queues[a.Name],
+				MAC: macOf(a.HardwareAddr), Kind: l.Type(), RxQueues: v.queues[a.Name].rx, TxQueues: v.queues[a.Name].tx,
 			}
 		}
 	}

@@ -31,6 +31,40 @@ type iface struct {
 	link    netstate.Link // as last seen
 	serving *serving      // nil while it is not served
 	err     error         // why it can't be, or suffers
+
+	guard *guard // keeps frames of ours from the kernel while it is not served; the links goroutine's
+}
+
+// A guard is an XDP program without sockets, which drops what is ours: the kernel
+// has the SNIPs as addresses, and would reset every connection of the backends.
+type guard struct {
+	program *xdp.Program
+	mode    xdp.Mode
+	link    int // index of the interface
+}
+
+// newGuard puts a guard onto an interface that can't be served; nil where that
+// fails, too.
+func (n *Node) newGuard(link netstate.Link) *guard {
+	p, err := xdp.Load(xdp.Config{Addresses: n.addresses, Queues: 1})
+	if err != nil {
+		return nil
+	}
+	attached, err := p.Attach(link.Index, n.cfg.Attach)
+	if err != nil {
+		_ = p.Close() // there is nothing to detach
+		return nil
+	}
+	return &guard{p, attached.Mode, link.Index}
+}
+
+// drop takes the guard, if there is one, off the interface.
+func (i *iface) drop() error {
+	g := i.guard
+	if i.guard = nil; g == nil {
+		return nil
+	}
+	return g.program.Close()
 }
 
 // A serving is what serves an interface while it exists: one XDP program, one
@@ -94,19 +128,36 @@ func (n *Node) open(ctx context.Context, i *iface, link netstate.Link) (s *servi
 			return s, err
 		}
 	}
-	attached, err := s.program.Attach(link.Index, n.cfg.Attach)
-	if err != nil {
+	if err := n.attach(i, s, link); err != nil {
 		return s, err
 	}
-	s.mode = attached.Mode
-	i.log.Info("interface served", "queues", link.RxQueues, "xdp", attached.Mode, "zero_copy", s.ports[0].zeroCopy, "mtu", link.MTU)
+	i.log.Info("interface served", "queues", link.RxQueues, "xdp", s.mode, "zero_copy", s.ports[0].zeroCopy, "mtu", link.MTU)
 	if want := n.fullFill(); s.fill < want {
 		i.log.Warn("packet memory is short, bursts may lose packets", "frames_posted_per_queue", s.fill, "wanted", want)
 	}
-	if attached.NativeErr != nil {
+	return s, nil
+}
+
+// attach puts an interface's program in the place of the guard, or, where there
+// is none, onto the interface.
+func (n *Node) attach(i *iface, s *serving, link netstate.Link) error {
+	if g := i.guard; g != nil && g.link == link.Index {
+		if err := s.program.TakeOver(g.program); err == nil {
+			s.mode = g.mode
+			return i.drop()
+		}
+	}
+	if err := i.drop(); err != nil {
+		i.log.Warn("guard not taken off cleanly", "error", err)
+	}
+	attached, err := s.program.Attach(link.Index, n.cfg.Attach)
+	if err != nil {
+		return err
+	}
+	if s.mode = attached.Mode; attached.NativeErr != nil {
 		i.log.Warn("the driver has no native XDP: generic mode is slower", "error", attached.NativeErr)
 	}
-	return s, nil
+	return nil
 }
 
 // fits checks that the node's memory and engines suit the interface.
@@ -119,6 +170,10 @@ func (n *Node) fits(i *iface, link netstate.Link) error {
 	if link.RxQueues < n.cfg.Engine.Engines {
 		return fmt.Errorf("interface %s has %d receive queues for %d engines, and each engine needs one: set engines = %d, or ethtool -L %s combined %d",
 			i.Name, link.RxQueues, n.cfg.Engine.Engines, link.RxQueues, i.Name, n.cfg.Engine.Engines)
+	}
+	if link.TxQueues < n.cfg.Engine.Engines { // the kernel takes frames for a queue that there isn't, and keeps them
+		return fmt.Errorf("interface %s has %d transmit queues for %d engines, and each engine sends through one of its own: set engines = %d, or ethtool -L %s combined %d (for a veth: rx %d tx %d)",
+			i.Name, link.TxQueues, n.cfg.Engine.Engines, link.TxQueues, i.Name, n.cfg.Engine.Engines, n.cfg.Engine.Engines, n.cfg.Engine.Engines)
 	}
 	return nil
 }
@@ -165,10 +220,21 @@ func (n *Node) openPort(c xsk.Config) (port engine.Port, zeroCopy bool, err erro
 // close ends the service of an interface: the program first, so that packets go
 // back to the kernel rather than into ports that nobody reads.
 func (s *serving) close(ctx context.Context) error {
-	var errs []error
+	var err error
 	if s.program != nil {
-		errs = append(errs, s.program.Close())
+		err = s.program.Close()
 	}
+	return errors.Join(err, s.closePorts(ctx))
+}
+
+// retire closes the ports of an interface that changed and leaves the program on
+// it as a guard.
+func (s *serving) retire(ctx context.Context, link int) (*guard, error) {
+	return &guard{s.program, s.mode, link}, s.closePorts(ctx)
+}
+
+func (s *serving) closePorts(ctx context.Context) error {
+	var errs []error
 	for _, p := range s.ports {
 		errs = append(errs, p.engine.RemovePort(ctx, p.Port))
 	}

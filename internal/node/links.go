@@ -57,16 +57,24 @@ func (n *Node) fit(ctx context.Context, i *iface, link netstate.Link, dead []eng
 			return
 		}
 		i.log.Warn("interface changed, its ports are closed", "exists", link.Exists, "queues", link.RxQueues)
+		was := i.link.Index
 		n.note(i, link, nil, nil)
-		if err := s.close(ctx); err != nil {
+		var err error
+		if i.guard, err = s.retire(ctx, was); err != nil {
 			i.log.Warn("interface not closed cleanly", "error", err)
 		}
 	}
 	if !link.Exists {
 		n.note(i, link, nil, nil)
+		if err := i.drop(); err != nil {
+			i.log.Warn("guard not taken off cleanly", "error", err)
+		}
 		return
 	}
 	s, err := n.open(ctx, i, link)
+	if err != nil && i.guard == nil {
+		i.guard = n.newGuard(link)
+	}
 	if err != nil && (i.err == nil || i.err.Error() != err.Error()) {
 		i.log.Error("interface can't be served, trying again", "error", err)
 	}

@@ -240,6 +240,7 @@ func (n *Node) Close() error {
 			n.note(i, i.link, nil, nil)
 			errs = append(errs, s.close(ctx))
 		}
+		errs = append(errs, i.drop())
 	}
 	if n.group != nil {
 		errs = append(errs, n.group.Close())
