@@ -55,4 +55,10 @@ func TestWrongPlane(t *testing.T) {
 		n.one(clientSide, c.answer(pt.Flags("R"), pt.SeqAck(1<<30, 0))).dropped(t, packet.WrongPlane)
 		n.one(serverSide, c.answer(pt.Flags("A"), pt.SeqAck(101, 1))).sent(t, clientSide)
 	}
+
+	// Nor do packets leave there for a backend, as they would by a default route.
+	cfg.Services[0].Backends[0].Address = addrs("203.0.113.1")[0]
+	cfg.Services[0].Backends = cfg.Services[0].Backends[:1]
+	n.load(cfg)
+	n.one(clientSide, paths[0].from(99).open()).dropped(t, packet.NoRoute)
 }

@@ -168,6 +168,9 @@ func newBackend(s *Services, svc *service, c *BackendConfig, up func(service, ba
 	// All flows to a backend take one of several equal paths: other backends
 	// take the others.
 	be.next, be.found = s.routes.Lookup(c.Address, uint32(addressOf(c.Address).lo))
+	if be.found != fib.NoRoute && !s.fromServers(be.next.Interface) {
+		be.next, be.found = nil, fib.NoRoute // the clients' side is no way to a server
+	}
 	if svc.mode == DSR && be.found != fib.NoRoute && be.next.Addr.IsValid() && be.next.Addr != c.Address {
 		// Behind a gateway, which would route packets to the VIP straight back.
 		be.next, be.found = nil, fib.NoRoute

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -27,7 +31,14 @@ Exit status 1 if any request failed. Needs root.`,
 				return usageError{err}
 			}
 			o.Out, o.Progress = e.out, e.err
-			report, err := demo.Run(c.Context(), o)
+			// A terminal that closes, or a pager that ends, is an interruption too:
+			// the lab must go.
+			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGHUP, syscall.SIGPIPE)
+			defer stop()
+			report, err := demo.Run(ctx, o)
+			if errors.Is(err, fs.ErrPermission) {
+				return fmt.Errorf("demo needs root: %w", err)
+			}
 			if err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -30,7 +31,8 @@ func newRun(e env) *cobra.Command {
 		Long: `Run a node in the foreground until SIGTERM or SIGINT. It starts whole or not at all,
 and leaves nothing behind when it ends. SIGHUP reads the configuration again.
 
-Needs root, or CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_IPC_LOCK; Linux 5.16 or later.`,
+Needs root, or CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON and CAP_IPC_LOCK; Linux
+5.16 or later.`,
 		Example: `  appliance run -c /etc/appliance.toml`,
 		Args:    exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -92,6 +94,9 @@ func serve(ctx context.Context, e env, path string, cfg *config.Config) (err err
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	listener, err := api.Listen(cfg.API.Socket)
+	if lack := node.CheckRights(); lack != nil && errors.Is(err, fs.ErrPermission) {
+		return lack // the socket's folder is only the first thing that is forbidden
+	}
 	if err != nil {
 		return err
 	}

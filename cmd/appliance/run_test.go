@@ -12,6 +12,7 @@ import (
 // with the configuration, on this machine, and with 1 what is in the way.
 func TestRunRefuses(t *testing.T) {
 	live, none, precious := serveAPI(t, new(fake)), filepath.Join(t.TempDir(), "none"), file(t, "precious", "")
+	const keepNoKey = "[rss]\nstate_file = \"\"\n"
 	socket := fmt.Sprintf("[api]\nsocket = %q\n", filepath.Join(t.TempDir(), "api.sock"))
 	for _, c := range []struct {
 		name, text string
@@ -20,8 +21,8 @@ func TestRunRefuses(t *testing.T) {
 	}{
 		{"to starve the machine", "[engine]\nengines = 64\nidle = \"busy\"\n" + socket, exitUsage, `engine.idle = "busy" keeps 64 cores busy`},
 		{"a secret that isn't there", fmt.Sprintf("[rss]\nsecret_file = %q\ncluster = \"c\"\n", none) + socket, exitUsage, none},
-		{"another's socket", fmt.Sprintf("[api]\nsocket = %q\n", live), exitFailed, live + " is in use: another appliance runs"},
-		{"a socket where none can be", fmt.Sprintf("[api]\nsocket = %q\n", precious), exitFailed, precious + " exists and is no socket"},
+		{"another's socket", keepNoKey + fmt.Sprintf("[api]\nsocket = %q\n", live), exitFailed, live + " is in use: another appliance runs"},
+		{"a socket where none can be", keepNoKey + fmt.Sprintf("[api]\nsocket = %q\n", precious), exitFailed, precious + " exists and is no socket"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := appliance(t, "run", "-c", file(t, "run.toml", c.text+good))

@@ -87,11 +87,11 @@ func (p *Program) Close() error {
 func explain(err error) error {
 	switch {
 	case errors.Is(err, ebpf.ErrNotSupported):
-		return fmt.Errorf("the kernel is too old, Linux 5.9 is needed: %w", err)
-	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("the kernel is too old, Linux 5.16 is needed: %w", err)
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES): // the verifier says EACCES where CAP_PERFMON is missing
 		// The error may hold the verifier's log and hints of many lines.
 		first, _, _ := strings.Cut(err.Error(), "\n")
-		return fmt.Errorf("needs CAP_BPF and CAP_NET_ADMIN (run as root): %s: %w", first, unix.EPERM)
+		return fmt.Errorf("needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (run as root): %s: %w", first, unix.EPERM)
 	}
 	return err
 }

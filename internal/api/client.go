@@ -39,6 +39,10 @@ func NewClient(socket string) *Client {
 	}}
 }
 
+// quickly bounds how long a question may take that a node answers within a second
+// or two, engines that are stuck among it.
+const quickly = 5 * time.Second
+
 // Ready returns nil once the appliance moves packets.
 func (c *Client) Ready(ctx context.Context) error {
 	return c.do(ctx, http.MethodGet, "/ready", nil, nil)
@@ -46,6 +50,8 @@ func (c *Client) Ready(ctx context.Context) error {
 
 // Status asks for the node's status.
 func (c *Client) Status(ctx context.Context) (node.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, quickly)
+	defer cancel()
 	var s node.Status
 	err := c.do(ctx, http.MethodGet, "/status", nil, &s)
 	return s, err
@@ -53,6 +59,8 @@ func (c *Client) Status(ctx context.Context) (node.Status, error) {
 
 // Where asks who owns a flow.
 func (c *Client) Where(ctx context.Context, protocol, from, to string) (node.Where, error) {
+	ctx, cancel := context.WithTimeout(ctx, quickly)
+	defer cancel()
 	var w node.Where
 	query := url.Values{"protocol": {protocol}, "from": {from}, "to": {to}}
 	err := c.do(ctx, http.MethodGet, "/where", query, &w)

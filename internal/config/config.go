@@ -51,11 +51,12 @@ type Engine struct {
 }
 
 // RSS is the hash that says who owns a flow. At most one of Key and SecretFile
-// is set; with neither the node draws a key when it starts.
+// is set; with neither the node draws a key, and keeps it in StateFile.
 type RSS struct {
 	Key        rss.Key `toml:"key"` // zero: not given
 	SecretFile string  `toml:"secret_file"`
 	Cluster    string  `toml:"cluster"`
+	StateFile  string  `toml:"state_file"` // empty: a key for each start
 	Buckets    int     `toml:"buckets"`
 }
 
@@ -148,7 +149,7 @@ func Default() *Config {
 			Driver: DriverXSK, Mode: ModeAuto, ZeroCopy: ZeroCopyAuto,
 			FlowCapacity: 1 << 20, VerifyChecksums: VerifyL3, FinishChecksums: FinishAuto,
 		},
-		RSS:     RSS{Buckets: vserver.DefaultBuckets},
+		RSS:     RSS{StateFile: "/var/lib/appliance/rss.key", Buckets: vserver.DefaultBuckets},
 		NAT:     NAT{SNIPs: []netip.Addr{}},
 		Answers: Answers{Rate: vserver.DefaultAnswerRate},
 		API:     API{Socket: "/run/appliance/api.sock"},

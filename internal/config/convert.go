@@ -2,8 +2,11 @@ package config
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"appliance/engine"
@@ -88,15 +91,15 @@ func (h *Health) check() health.Check {
 // firstGeneration is the key generation of a node that was never told another.
 const firstGeneration = 1
 
-// HashKey returns the RSS key: the one given, or that derived from the secret
-// file, which it reads. Without either it draws one, another at each call, so
-// a running node keeps the key it has unless [rss] changes.
+// HashKey returns the RSS key: the one given, that derived from the secret file,
+// or that in the state file, which is made, with a key that is drawn, if it isn't
+// there. Without any of them it draws a key, another at each call.
 func (c *Config) HashKey() (rss.Key, error) {
 	switch {
 	case c.RSS.Key != (rss.Key{}):
 		return c.RSS.Key, nil
 	case c.RSS.SecretFile == "":
-		return rss.RandomKey()
+		return keptKey(c.RSS.StateFile)
 	}
 	secret, err := os.ReadFile(c.RSS.SecretFile)
 	if err != nil {
@@ -106,6 +109,45 @@ func (c *Config) HashKey() (rss.Key, error) {
 	key, err := rss.DeriveKey(secret, c.RSS.Cluster, firstGeneration)
 	if err != nil {
 		return rss.Key{}, fmt.Errorf("config: rss.secret_file: %s: %w", c.RSS.SecretFile, err)
+	}
+	return key, nil
+}
+
+// keptKey returns the key that a file holds, after drawing one if there is no such
+// file. An empty path keeps nothing.
+func keptKey(path string) (rss.Key, error) {
+	if path == "" {
+		return rss.RandomKey()
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return drawKey(path)
+	}
+	if err != nil {
+		return rss.Key{}, fmt.Errorf("config: rss.state_file: %w", err)
+	}
+	key, err := rss.ParseKey(string(bytes.TrimSpace(text)))
+	if err != nil {
+		return rss.Key{}, fmt.Errorf("config: rss.state_file: %s holds no key: remove it, and another one is drawn: %w", path, err)
+	}
+	return key, nil
+}
+
+// drawKey draws a key and keeps it in a new file. The file appears whole.
+func drawKey(path string) (rss.Key, error) {
+	key, err := rss.RandomKey()
+	if err != nil {
+		return rss.Key{}, err
+	}
+	err = os.MkdirAll(filepath.Dir(path), 0o755)
+	if err == nil {
+		err = os.WriteFile(path+".new", fmt.Appendf(nil, "%x\n", key[:]), 0o600)
+	}
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return rss.Key{}, fmt.Errorf("config: rss.state_file: keep the key (or set state_file = \"\", and a restart changes it): %w", err)
 	}
 	return key, nil
 }

@@ -161,8 +161,19 @@ func TestHashKey(t *testing.T) {
 			t.Errorf("%s: %x, %v; want %x", c.name, got[:], err, c.want[:])
 		}
 	}
-	if key, err := Default().HashKey(); err != nil || key.Degenerate() != nil {
-		t.Errorf("drawn: %x, %v", key[:], err)
+	for _, kept := range []string{"", filepath.Join(t.TempDir(), "state", "key")} {
+		cfg := Config{RSS: RSS{StateFile: kept}}
+		first, err := cfg.HashKey()
+		if err != nil || first.Degenerate() != nil {
+			t.Errorf("drawn: %x, %v", first[:], err)
+		}
+		second, err := cfg.HashKey()
+		if same := second == first; err != nil || same != (kept != "") {
+			t.Errorf("state file %q: the same key again %v, %v", kept, same, err)
+		}
+		if info, err := os.Stat(kept); kept != "" && (err != nil || info.Mode().Perm() != 0o600) {
+			t.Errorf("state file: %v, %v", info.Mode(), err)
+		}
 	}
 }
 
@@ -176,6 +187,12 @@ func TestHashKeySaysWhyNot(t *testing.T) {
 		cfg := Config{RSS: RSS{SecretFile: file, Cluster: "site-a"}}
 		if _, err := cfg.HashKey(); err == nil || !strings.Contains(err.Error(), file) {
 			t.Errorf("%s: error %v, want one that names the file", file, err)
+		}
+	}
+	for _, file := range []string{short, filepath.Join(short, "below a file"), dir} {
+		cfg := Config{RSS: RSS{StateFile: file}}
+		if _, err := cfg.HashKey(); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("state file %s: error %v, want one that names the file", file, err)
 		}
 	}
 }

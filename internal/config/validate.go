@@ -123,6 +123,9 @@ func (r *RSS) validate(p *problems) {
 	if r.SecretFile != "" && !filepath.IsAbs(r.SecretFile) {
 		p.add("rss.secret_file", "%q: give an absolute path", r.SecretFile)
 	}
+	if r.StateFile != "" && !filepath.IsAbs(r.StateFile) {
+		p.add("rss.state_file", "%q: give an absolute path, or \"\"", r.StateFile)
+	}
 	if r.SecretFile != "" && r.Cluster == "" {
 		p.add("rss.cluster", "there is a secret_file but no cluster: give the cluster's name")
 	}

@@ -132,7 +132,7 @@ func (k *keeper) mayProbe(addr netip.Addr, now time.Time) bool {
 // keepNeighbours asks the kernel to manage what is wanted and isn't managed,
 // and to let go of what isn't wanted any more. Called with mu held.
 func (w *Watcher) keepNeighbours(now time.Time) {
-	w.releaseNeighbours()
+	w.releaseNeighbours(false)
 	for key := range w.keeper.wanted {
 		last, asked := w.keeper.asked[key]
 		n := w.view.neighbours[key]
@@ -148,14 +148,15 @@ func (w *Watcher) keepNeighbours(now time.Time) {
 }
 
 // releaseNeighbours makes ordinary entries of those that were managed for us
-// and aren't wanted any more. Called with mu held.
-func (w *Watcher) releaseNeighbours() {
+// and aren't wanted any more; unseen ones too, those of which nobody has seen yet
+// whether the kernel does as it was asked. Called with mu held.
+func (w *Watcher) releaseNeighbours(unseen bool) {
 	for key := range w.keeper.asked {
 		if w.keeper.wanted[key] {
 			continue
 		}
 		delete(w.keeper.asked, key)
-		if w.view.neighbours[key].managed {
+		if unseen || w.view.neighbours[key].managed {
 			w.ask(key, false)
 		}
 	}

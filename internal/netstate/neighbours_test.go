@@ -154,6 +154,27 @@ func TestResolve(t *testing.T) {
 	watcher.Resolve(netip.Addr{})
 }
 
+// A Watcher that is closed before it ran, as at a start that fails, leaves no
+// neighbour managed: the kernel would ask for it for ever.
+func TestCloseBeforeRun(t *testing.T) {
+	w := newWorld(t)
+	w.do("ip route add 198.51.100.0/24 via 10.1.0.2")
+	watcher, err := New(Config{Interfaces: bothInterfaces})
+	if err != nil {
+		t.Fatal(err)
+	}
+	watcher.Manage(addrs("10.2.0.2", "10.2.0.3"))
+	eventually(t, patience, "neighbours are managed", func() bool {
+		return w.isManaged("10.1.0.2") && w.isManaged("10.2.0.2") && w.isManaged("10.2.0.3")
+	})
+	if err := watcher.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if all := w.do("ip neigh"); strings.Contains(all, "managed") {
+		t.Errorf("managed after Close: %s", all)
+	}
+}
+
 // TestResolveManaged: asking for a managed neighbour leaves it managed, and a
 // gateway of link-local address is found although no route leads to it.
 func TestResolveManaged(t *testing.T) {

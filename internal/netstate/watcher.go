@@ -70,7 +70,7 @@ func (w *Watcher) Close() error {
 	}
 	w.stop()
 	w.keeper.wanted = nil
-	w.releaseNeighbours()
+	w.releaseNeighbours(true)
 	err := w.removeSNIPs(func(netip.Addr) bool { return true })
 	w.kernel.close()
 	w.kernel = nil

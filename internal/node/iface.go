@@ -155,7 +155,10 @@ func (n *Node) attach(i *iface, s *serving, link netstate.Link) error {
 		return err
 	}
 	if s.mode = attached.Mode; attached.NativeErr != nil {
-		i.log.Warn("the driver has no native XDP: generic mode is slower", "error", attached.NativeErr)
+		i.log.Warn("native XDP is not possible: generic mode is slower", "error", attached.NativeErr)
+	}
+	if s.mode == xdp.Generic && link.Kind == "veth" {
+		i.log.Warn("a veth in generic mode receives packets of up to 64 KiB, which fit no frame, unless segmentation is off at its other end: ethtool -K PEER tso off gso off")
 	}
 	return nil
 }
@@ -164,8 +167,7 @@ func (n *Node) attach(i *iface, s *serving, link netstate.Link) error {
 func (n *Node) fits(i *iface, link netstate.Link) error {
 	size := n.arena.FrameSize()
 	if link.MTU > xsk.MaxMTU(size) {
-		return fmt.Errorf("interface %s: MTU %d is more than the %d bytes that a frame of %d holds: lower it (ip link set dev %s mtu %d), or set frame_size = 4096 if that is enough",
-			i.Name, link.MTU, xsk.MaxMTU(size), size, i.Name, xsk.MaxMTU(size))
+		return tooLarge(link, size)
 	}
 	if link.RxQueues < n.cfg.Engine.Engines {
 		return fmt.Errorf("interface %s has %d receive queues for %d engines, and each engine needs one: set engines = %d, or ethtool -L %s combined %d",

@@ -89,5 +89,9 @@ func (n *Node) followLink(i *iface, link netstate.Link) {
 	if link.MTU != i.link.MTU {
 		i.log.Warn("MTU changed", "from", i.link.MTU, "to", link.MTU)
 	}
-	n.note(i, link, i.serving, n.fits(i, link)) // packets that fit go on; larger ones are lost until this is mended
+	err := n.fits(i, link) // packets that fit go on; what doesn't is lost until this is mended
+	if err != nil && i.err == nil {
+		i.log.Error("interface can't be served well any more", "error", err)
+	}
+	n.note(i, link, i.serving, err)
 }

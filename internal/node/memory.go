@@ -5,18 +5,41 @@ import (
 	"fmt"
 
 	"appliance/engine/xsk"
+	"appliance/internal/netstate"
 )
 
-// frameSize returns the smallest frame that holds packets of an interface whose
-// MTU is mtu bytes.
-func frameSize(iface string, mtu int) (int, error) {
-	for _, size := range []int{2048, 4096} {
-		if mtu <= xsk.MaxMTU(size) {
+// maxFrameSize is the largest frame that AF_XDP takes, in bytes: a page.
+const maxFrameSize = 4096
+
+// vethMTU is the largest MTU at which a veth has native XDP: a page of 4096 bytes
+// less the headroom, the skb's tail and an Ethernet header (veth_xdp_set in
+// drivers/net/veth.c).
+const vethMTU = 3506
+
+// frameSize returns the smallest frame that holds packets of an interface.
+func frameSize(l netstate.Link) (int, error) {
+	for _, size := range []int{2048, maxFrameSize} {
+		if l.MTU <= xsk.MaxMTU(size) {
 			return size, nil
 		}
 	}
-	return 0, fmt.Errorf("interface %s: MTU %d is more than the %d bytes that a frame holds: ip link set dev %s mtu %d",
-		iface, mtu, xsk.MaxMTU(4096), iface, xsk.MaxMTU(4096))
+	return 0, tooLarge(l, maxFrameSize)
+}
+
+// tooLarge returns the error of an interface whose MTU is more than a frame holds,
+// and which MTU to set: one that the driver can serve well.
+func tooLarge(l netstate.Link, frame int) error {
+	holds := xsk.MaxMTU(frame)
+	set := holds
+	if l.Kind == "veth" {
+		set = min(set, vethMTU)
+	}
+	or := ""
+	if frame < maxFrameSize && l.MTU <= xsk.MaxMTU(maxFrameSize) {
+		or = fmt.Sprintf(", or restart with frame_size = %d", maxFrameSize)
+	}
+	return fmt.Errorf("interface %s: MTU %d is more than the %d bytes that a frame holds: ip link set dev %s mtu %d%s",
+		l.Name, l.MTU, holds, l.Name, set, or)
 }
 
 // frameCount returns how many frames let every ring be full at once, so that no

@@ -58,7 +58,7 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	if err := checkRights(); err != nil {
+	if err := CheckRights(); err != nil {
 		return nil, err
 	}
 	cfg.Engine.Interfaces = len(cfg.Interfaces)
@@ -129,7 +129,7 @@ func (n *Node) makeEngines(links []netstate.Link) error {
 	cfg := &n.cfg
 	size, sockets := cfg.FrameSize, 0 // sockets of the engine with the most
 	for _, l := range links {
-		need, err := frameSize(l.Name, l.MTU)
+		need, err := frameSize(l)
 		if err != nil {
 			return err
 		}

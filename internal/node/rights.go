@@ -16,12 +16,13 @@ var needed = []struct {
 	{unix.CAP_NET_ADMIN, "CAP_NET_ADMIN (attach XDP programs, keep neighbours and SNIPs)"},
 	{unix.CAP_NET_RAW, "CAP_NET_RAW (open AF_XDP sockets)"},
 	{unix.CAP_BPF, "CAP_BPF (load XDP programs)"},
+	{unix.CAP_PERFMON, "CAP_PERFMON (let them walk over extension headers)"},
 }
 
-// checkRights returns an error that names every capability this thread lacks:
+// CheckRights returns an error that names every capability this thread lacks:
 // the kernel's own answer would be "operation not permitted", from whichever
-// call comes first.
-func checkRights() error {
+// call comes first. Start checks them, too.
+func CheckRights() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if err := unix.Capget(&header, &data[0]); err != nil {

@@ -86,9 +86,7 @@ func (m meter) engine(e EngineStatus) {
 	m.count(engineUnlisted, e.UnlistedFlows, id)
 	for why := packet.OK + 1; why < packet.Reasons; why++ { // zeros too: a rate needs a value to begin with
 		m.count(engineDropped, e.Dropped[why.String()], id, why.String())
-	}
-	for why, n := range e.Answered {
-		m.count(engineAnswered, n, id, why)
+		m.count(engineAnswered, e.Answered[why.String()], id, why.String())
 	}
 }
 

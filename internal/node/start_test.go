@@ -139,7 +139,7 @@ var hindrances = []struct {
 		cfg.Interfaces[1].Name = "server1"
 		return func() { cfg.Interfaces[1].Name = serverLink }
 	}},
-	{"MTU that no frame holds", "ip link set dev server0 mtu 3814", func(t *testing.T, _ *Config) func() { return setMTU(t, 9000) }},
+	{"MTU that no frame holds", "ip link set dev server0 mtu 3506", func(t *testing.T, _ *Config) func() { return setMTU(t, 9000) }},
 	{"bad engine configuration", "batch", func(_ *testing.T, cfg *Config) func() {
 		cfg.Engine.Batch = -1
 		return func() { cfg.Engine.Batch = engine.DefaultConfig().Batch }

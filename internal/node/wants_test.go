@@ -9,6 +9,7 @@ import (
 
 	"appliance/engine/xdp"
 	"appliance/engine/xsk"
+	"appliance/internal/netstate"
 	"appliance/vserver"
 	"appliance/vserver/health"
 )
@@ -129,13 +130,21 @@ func TestValidate(t *testing.T) {
 // frameSize and frameCount are what memory is laid out by.
 func TestFrameSize(t *testing.T) {
 	for mtu, want := range map[int]int{68: 2048, 1500: 2048, 1766: 2048, 1767: 4096, 3814: 4096, 3815: 0, 9000: 0} {
-		got, err := frameSize("eth0", mtu)
+		got, err := frameSize(netstate.Link{Name: "eth0", MTU: mtu})
 		if got != want || (err == nil) != (want > 0) {
 			t.Errorf("MTU %d: frames of %d bytes (%v), want %d", mtu, got, err, want)
 		}
 		if err != nil && !strings.Contains(err.Error(), "ip link set dev eth0 mtu 3814") {
 			t.Errorf("MTU %d: the error doesn't say what to do: %v", mtu, err)
 		}
+	}
+	// What is recommended is what works best.
+	veth := netstate.Link{Name: "eth0", Kind: "veth", MTU: 9000}
+	if _, err := frameSize(veth); !strings.Contains(err.Error(), "mtu 3506") {
+		t.Errorf("veth: %v", err)
+	}
+	if err := tooLarge(netstate.Link{Name: "eth0", MTU: 3000}, 2048); !strings.Contains(err.Error(), "mtu 1766, or restart with frame_size = 4096") {
+		t.Errorf("small frames: %v", err)
 	}
 }
 

@@ -35,7 +35,9 @@ func Run(ctx context.Context, opts Options) (Report, error) {
 	s := newShow(opts)
 	config := lab.Config{Nodes: opts.Nodes, Backends: opts.Backends, Clients: opts.Clients, IPv6: opts.IPv6}
 	err := lab.Run(ctx, config, s.run)
-	s.note("lab removed")
+	if len(s.events) > 0 { // it was built
+		s.note("lab removed")
+	}
 	s.report.Timeline = s.events
 	if len(s.report.loads) == 0 {
 		return s.report, err // it never came to traffic
