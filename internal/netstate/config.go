@@ -17,6 +17,11 @@ type Config struct {
 	// State.Links and in the forwarding table. They need not exist.
 	Interfaces []Interface
 
+	// Guarded keeps SNIPs away from an interface until Guard was called for it: a
+	// kernel that has the address and sees what backends send to it resets their
+	// connections.
+	Guarded bool
+
 	// Log is told of changes and failures; nil: nobody is.
 	Log *slog.Logger
 }

@@ -191,10 +191,31 @@ func (s *snips) held(v *view, cfg *Config) []SNIP {
 	return all
 }
 
-// home returns the link that a SNIP belongs on, or nil while none exists.
+// Guard says that the kernel doesn't see what comes to SNIPs through the
+// interface of that name, as long as it has that index: SNIPs may be put on it.
+func (w *Watcher) Guard(name string, index int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.kernel == nil || w.view.guarded[name] == index {
+		return
+	}
+	w.view.guarded[name] = index
+	w.keepSNIPs(time.Now())
+}
+
+// mayHold reports whether SNIPs may be put on a configured interface.
+func (v *view) mayHold(name string, cfg *Config) bool {
+	l := v.link(name)
+	return l != nil && (!cfg.Guarded || v.guarded[name] == l.Attrs().Index)
+}
+
+// home returns the link that a SNIP belongs on, or nil while none may hold it.
 func (v *view) home(a netip.Addr, cfg *Config) (home netlink.Link) {
 	longest := -1
 	for _, l := range v.fibLinks(cfg) {
+		if !v.mayHold(cfg.Interfaces[l.Interface].Name, cfg) {
+			continue
+		}
 		for _, have := range v.addrs {
 			p := connected(have)
 			if have.LinkIndex == l.Index && p.Contains(a) && !p.IsSingleIP() && p.Bits() > longest {
@@ -203,7 +224,7 @@ func (v *view) home(a netip.Addr, cfg *Config) (home netlink.Link) {
 		}
 	}
 	for _, i := range cfg.Interfaces {
-		if home == nil && i.Server {
+		if home == nil && i.Server && v.mayHold(i.Name, cfg) {
 			home = v.link(i.Name)
 		}
 	}

@@ -90,6 +90,28 @@ func TestSNIPIsAnnounced(t *testing.T) {
 	})
 }
 
+// A SNIP waits until the kernel doesn't see what comes to it.
+func TestSNIPWaitsForTheGuard(t *testing.T) {
+	w := newWorld(t)
+	watcher, err := New(Config{Interfaces: bothInterfaces, Guarded: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watcher.Close()
+	link := watcher.Current().Links[1]
+	if err := watcher.SetSNIPs(addrs("10.2.0.100")); !errors.Is(err, ErrNoHome) || w.holds("server0", "10.2.0.100") {
+		t.Errorf("without a guard: %v; %s", err, w.do("ip address show dev server0"))
+	}
+	watcher.Guard(link.Name, link.Index+100) // of an earlier interface of that name
+	if w.holds("server0", "10.2.0.100") {
+		t.Error("another's guard was enough")
+	}
+	watcher.Guard(link.Name, link.Index)
+	if !w.holds("server0", "10.2.0.100") {
+		t.Errorf("with a guard: %s", w.do("ip address show dev server0"))
+	}
+}
+
 // A SNIP returns with its interface, not when the next try is due: its backends'
 // answers wait for it.
 func TestSNIPReturnsWithItsLink(t *testing.T) {

@@ -16,6 +16,7 @@ type view struct {
 	routes     []netlink.Route
 	neighbours map[adjacency]neighbour
 	queues     map[string]queues // of the configured interfaces that exist
+	guarded    map[string]int    // configured interfaces, by name, to the index for which Guard was called
 }
 
 // adjacency names a neighbour.

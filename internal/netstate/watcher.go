@@ -48,6 +48,7 @@ func New(cfg Config) (*Watcher, error) {
 		kernel:  k,
 		stop:    func() {},
 		stale:   allParts,
+		view:    view{guarded: map[string]int{}},
 		keeper:  newKeeper(),
 		snips:   newSNIPs(),
 	}

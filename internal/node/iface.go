@@ -55,6 +55,7 @@ func (n *Node) newGuard(link netstate.Link) *guard {
 		_ = p.Close() // there is nothing to detach
 		return nil
 	}
+	n.host.Guard(link.Name, link.Index)
 	return &guard{p, attached.Mode, link.Index}
 }
 
@@ -131,6 +132,7 @@ func (n *Node) open(ctx context.Context, i *iface, link netstate.Link) (s *servi
 	if err := n.attach(i, s, link); err != nil {
 		return s, err
 	}
+	n.host.Guard(i.Name, link.Index)
 	i.log.Info("interface served", "queues", link.RxQueues, "xdp", s.mode, "zero_copy", s.ports[0].zeroCopy, "mtu", link.MTU)
 	if want := n.fullFill(); s.fill < want {
 		i.log.Warn("packet memory is short, bursts may lose packets", "frames_posted_per_queue", s.fill, "wanted", want)

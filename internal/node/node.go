@@ -109,7 +109,7 @@ func (n *Node) watch() ([]netstate.Link, error) {
 		list[i], names[i] = netstate.Interface{Name: in.Name, Server: in.Server}, in.Name
 	}
 	var err error
-	if n.host, err = netstate.New(netstate.Config{Interfaces: list, Log: n.log}); err != nil {
+	if n.host, err = netstate.New(netstate.Config{Interfaces: list, Guarded: true, Log: n.log}); err != nil {
 		return nil, err
 	}
 	links := n.host.Current().Links
