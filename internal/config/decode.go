@@ -136,6 +136,7 @@ func (d *decoder) text(path string, into reflect.Value, v any) {
 		duration, err := time.ParseDuration(s)
 		if err != nil {
 			d.add(path, "%q is no duration: give a number and a unit, like %s", s, example(into))
+			return // with its default, other settings make sense
 		}
 		*to = duration
 	case *rss.Key:
@@ -178,6 +179,10 @@ func example(into reflect.Value) string {
 		return `"192.0.2.1" or "2001:db8::1"`
 	case interface{ choices() []string }:
 		return fmt.Sprintf("%q", to.choices()[0])
+	case encoding.TextUnmarshaler:
+		if _, names, ok := strings.Cut(fmt.Sprint(to.UnmarshalText(nil)), "is none of "); ok {
+			return strings.Join(strings.Split(names, ", "), " or ")
+		}
 	}
 	return `"text"`
 }

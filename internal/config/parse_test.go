@@ -38,6 +38,14 @@ vip = "203.0.113.11"
 port = 80
 `
 
+// What follows from a mistake is not reported as another one.
+func TestMistakesDoNotMultiply(t *testing.T) {
+	_, err := Parse("f.toml", []byte(base+"[vserver.health]\ninterval = \"5\"\n"))
+	if err == nil || strings.Count(err.Error(), "\n") != 0 || !strings.Contains(err.Error(), `"5" is no duration`) {
+		t.Errorf("error %v, want one line", err)
+	}
+}
+
 func TestParse(t *testing.T) {
 	if _, err := Parse("base.toml", []byte(base)); err != nil {
 		t.Fatalf("base: %v", err)
@@ -53,6 +61,7 @@ func TestParse(t *testing.T) {
 		{"fraction for a number", "[engine]\nbatch = 1.5", `:17: engine.batch: 1.5: give a whole number`},
 		{"number for a string", "[api]\nsocket = 1", `:17: api.socket: 1 without quotes: give a string`},
 		{"number for a duration", "[vserver.health]\ninterval = 2", `:17: vserver[0].health.interval: 2 without quotes: give a string, like "2s"`},
+		{"number for a word", second + "on_no_flow = 3", `:20: vserver[1].on_no_flow: 3 without quotes: give a string, like reject or silence`},
 		{"bool for a number", "[answers]\nrate = true", `:17: answers.rate: true without quotes: give a whole number`},
 		{"string for a bool", strings.Replace(base, "[[", "return_to_sender = \"no\"\n[[", 1), `:3: nat.return_to_sender: the string "no": give true or false`},
 		{"scalar for an array", "[engine]\ncpus = 1", `:17: engine.cpus: 1 without quotes: give an array, [...]`},
@@ -93,6 +102,7 @@ func TestParse(t *testing.T) {
 		{"interface without name", "[[interface]]", `:16: interface[2].name: "": give the name of a network interface`},
 		{"interface twice", "[[interface]]\nname = \"eth0\"", `:17: interface[2].name: "eth0" is interface[0] already`},
 		{"no plane", "[[interface]]\nname = \"a\"\nplanes = []", ":18: interface[2].planes: there are none: give client, server or both"},
+		{"nothing near", "foo = 1", `:16: vserver[0].backend[0].foo: unknown key: vserver`},
 		{"plane twice", "[[interface]]\nname = \"a\"\nplanes = [\"client\", \"client\"]", `:18: interface[2].planes[1]: "client" is listed twice`},
 		{"answers", "[answers]\nrate = 0", ":17: answers.rate: 0: give 1 to 1000000"},
 		{"socket", "[api]\nsocket = \"api.sock\"", `:17: api.socket: "api.sock": give an absolute path of at most 107 characters`},

@@ -81,7 +81,7 @@ func (p *problems) err(file string) error {
 func nearest(word string, choices []string) string {
 	best, distance := "", 3
 	for _, c := range choices {
-		if d := edits(word, c); d < distance && d < len(c) {
+		if d := edits(word, c); d < distance && 2*d < len(c) {
 			best, distance = c, d
 		}
 	}
