@@ -194,6 +194,7 @@ func (v *target) sourcePorts(t *testing.T) {
 		}
 		return false
 	})
+	v.strike(t, "as many go on", "", frames[:room], forwarded) // single questions would give way
 	v.strike(t, "more", "", frames[room:], "no_source_port")
 	v.strike(t, "known flows", "", frames[:room], forwarded)
 }
@@ -225,8 +226,10 @@ func (v *target) flowTable(t *testing.T) {
 	before := counters(status(t, v.process), lab.ClientPlane)
 	for s := status(t, v.process); s.Totals.Flows < 64; s = status(t, v.process) {
 		c := dial(t, v.lab, "udp", v.lab.VIPs[0].V6, origin.EchoPort)
-		if _, err := ask(c, "room?"); err != nil {
-			t.Fatalf("with %d flows: %v; counted since: %v", s.Totals.Flows, err, moves(before, counters(status(t, v.process), lab.ClientPlane)))
+		for range 2 { // a single question would give way
+			if _, err := ask(c, "room?"); err != nil {
+				t.Fatalf("with %d flows: %v; counted since: %v", s.Totals.Flows, err, moves(before, counters(status(t, v.process), lab.ClientPlane)))
+			}
 		}
 		open = append(open, c)
 	}
