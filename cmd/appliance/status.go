@@ -133,7 +133,7 @@ func printServices(t *tabwriter.Writer, list []node.ServiceStatus) {
 	for _, s := range list {
 		fmt.Fprintf(t, "\nVSERVER %s: %s %s port %d, %s, %s; %d flows, %d packets\n",
 			s.Name, s.Protocol, s.VIP, s.Port, s.Mode, s.Method, s.Flows, s.Packets)
-		fmt.Fprintln(t, "  BACKEND\tADDRESS\tSTATE\tWEIGHT\tFLOWS\tNEW FLOWS\tPACKETS")
+		fmt.Fprintln(t, "  BACKEND\tADDRESS\tSTATE\tSINCE\tCHECK\tWEIGHT\tFLOWS\tNEW FLOWS\tPACKETS")
 		for _, b := range s.Backends {
 			state := "up"
 			switch {
@@ -142,8 +142,24 @@ func printServices(t *tabwriter.Writer, list []node.ServiceStatus) {
 			case b.Reachable != "found":
 				state = "up, but UNREACHABLE: " + b.Reachable
 			}
-			fmt.Fprintf(t, "  %s\t%s\t%s\t%d\t%d\t%d\t%d\n", b.Name, b.Address, state, b.Weight, b.Flows, b.NewFlows, b.Packets)
+			since, check := "-", "none"
+			if b.Check != "" {
+				since, check = age(b.Since), b.Check
+			}
+			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\n", b.Name, b.Address, state, since, check, b.Weight, b.Flows, b.NewFlows, b.Packets)
 		}
+	}
+}
+
+// age renders how long ago t was, in its largest unit.
+func age(t time.Time) string {
+	switch d := time.Since(t); {
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	case d >= time.Minute:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	default:
+		return fmt.Sprintf("%ds", d/time.Second)
 	}
 }
 

@@ -58,6 +58,9 @@ func serveAPI(t *testing.T, f *fake) string {
 	return path
 }
 
+// ago returns a moment as JSON can hold it.
+func ago(d time.Duration) time.Time { return time.Now().Add(-d).UTC().Truncate(time.Second) }
+
 // sample is a node that has seen something of everything.
 func sample() node.Status {
 	vip4, vip6 := netip.MustParseAddr("203.0.113.10"), netip.MustParseAddr("2001:db8:f::10")
@@ -80,8 +83,8 @@ func sample() node.Status {
 		},
 		Services: []node.ServiceStatus{
 			{Name: "web", VIP: vip4, Port: 80, Protocol: "tcp", Mode: "nat", Method: "maglev", Packets: 123456, Flows: 12, Backends: []node.BackendStatus{
-				{Name: "web1", Address: netip.MustParseAddrPort("10.2.3.1:80"), Weight: 1, Up: true, Reachable: "found", Packets: 123456, NewFlows: 99, Flows: 12},
-				{Name: "web2", Address: netip.MustParseAddrPort("10.2.3.2:80"), Weight: 0, Reachable: "found", Error: "health: connect: connection refused"},
+				{Name: "web1", Address: netip.MustParseAddrPort("10.2.3.1:80"), Weight: 1, Up: true, Reachable: "found", Check: "https", Since: ago(7*time.Hour + time.Minute), Packets: 123456, NewFlows: 99, Flows: 12},
+				{Name: "web2", Address: netip.MustParseAddrPort("10.2.3.2:80"), Weight: 0, Reachable: "found", Check: "tcp", Since: ago(150 * time.Second), Error: "health: connect: connection refused"},
 				{Name: "web3", Address: netip.MustParseAddrPort("10.2.3.3:8080"), Weight: 1, Up: true, Reachable: "not resolved"},
 			}},
 			{Name: "dns", VIP: vip6, Port: 53, Protocol: "udp", Mode: "dsr", Method: "roundrobin"},

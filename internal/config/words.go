@@ -120,11 +120,14 @@ type HealthType string
 
 // The types.
 const (
-	HealthNone HealthType = "none" // backends count as up
-	HealthTCP  HealthType = "tcp"  // open a connection
-	HealthHTTP HealthType = "http" // GET a path
+	HealthNone  HealthType = "none"  // backends count as up
+	HealthTCP   HealthType = "tcp"   // open a connection
+	HealthHTTP  HealthType = "http"  // GET a path
+	HealthHTTPS HealthType = "https" // GET a path over TLS
+	HealthUDP   HealthType = "udp"   // send a datagram
+	HealthDNS   HealthType = "dns"   // ask a name server
 )
 
 func (HealthType) choices() []string {
-	return []string{string(HealthNone), string(HealthTCP), string(HealthHTTP)}
+	return []string{string(HealthNone), string(HealthTCP), string(HealthHTTP), string(HealthHTTPS), string(HealthUDP), string(HealthDNS)}
 }

@@ -119,6 +119,7 @@ type BackendStatus struct {
 	Weight    int            `json:"weight"`
 	Up        bool           `json:"up"`
 	Reachable string         `json:"next_hop"`        // "found", or what is missing to reach it
+	Check     string         `json:"check,omitempty"` // type of its health check; empty: it isn't checked
 	Since     time.Time      `json:"since,omitzero"`  // of the last change between up and down
 	Error     string         `json:"error,omitempty"` // of the last failed health check
 	Packets   uint64         `json:"packets"`

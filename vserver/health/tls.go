@@ -1,6 +1,7 @@
 package health
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -12,8 +13,8 @@ import (
 	"unique"
 )
 
-// ErrNoCA reports data that holds no certificates, or damaged ones.
-var ErrNoCA = errors.New("no certificates")
+// ErrBadCA reports data that holds no certificates, or damaged ones.
+var ErrBadCA = errors.New("bad CA")
 
 // A CA is a set of certificates, one of which must have signed what a server
 // shows. CAs of the same certificates in the same order are equal, and cheap to
@@ -23,7 +24,7 @@ type CA struct {
 }
 
 // ParseCA reads certificates in PEM form. What else is in the data, comments or
-// keys, is not kept. The error wraps ErrNoCA and tells nothing of the data's
+// keys, is not kept. The error wraps ErrBadCA and tells nothing of the data's
 // content.
 func ParseCA(data []byte) (CA, error) {
 	var kept strings.Builder
@@ -38,23 +39,24 @@ func ParseCA(data []byte) (CA, error) {
 		}
 		n++
 		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return CA{}, fmt.Errorf("%w: certificate %d is damaged", ErrNoCA, n)
+			return CA{}, fmt.Errorf("%w: certificate %d is damaged", ErrBadCA, n)
 		}
 		kept.Write(pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes}))
 	}
 	if n == 0 {
-		return CA{}, fmt.Errorf("%w in PEM form", ErrNoCA)
+		return CA{}, fmt.Errorf("%w: no certificates in PEM form", ErrBadCA)
 	}
 	return CA{unique.Make(kept.String())}, nil
 }
 
-// String returns "(certificates)", or nothing for the zero CA, so that printing
-// a configuration doesn't fill the screen.
+// String returns a few digits of a hash, which tell these certificates from
+// others and give none of them away, or "(the system's)" for the zero CA.
 func (ca CA) String() string {
 	if ca == (CA{}) {
-		return ""
+		return "(the system's)"
 	}
-	return "(certificates)"
+	sum := sha256.Sum256([]byte(ca.pem.Value()))
+	return fmt.Sprintf("(certificates %x)", sum[:6])
 }
 
 // pool returns the certificates as crypto/tls takes them; nil: the system's.

@@ -108,7 +108,7 @@ func TestParseCA(t *testing.T) {
 		"nothing": nil, "text": []byte("confidential"), "a key": key, "damaged": damaged, "one good, one damaged": append(both, damaged...),
 	} {
 		ca, err := ParseCA(data)
-		if !errors.Is(err, ErrNoCA) || ca != (CA{}) || strings.Contains(err.Error(), "confidential") {
+		if !errors.Is(err, ErrBadCA) || ca != (CA{}) || strings.Contains(err.Error(), "confidential") {
 			t.Errorf("%s: %v, %v", name, ca, err)
 		}
 	}
