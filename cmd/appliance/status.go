@@ -101,7 +101,7 @@ func printFrames(e env, s node.Status) {
 }
 
 func printInterfaces(t *tabwriter.Writer, list []node.InterfaceStatus) {
-	fmt.Fprintln(t, "\nINTERFACE\tPLANES\tSTATE\tXDP\tMTU\tQUEUES\tRX PKTS\tTX PKTS\tTO KERNEL\tLOST IN KERNEL")
+	fmt.Fprintln(t, "\nINTERFACE\tPLANES\tSTATE\tXDP\tRSS\tMTU\tQUEUES\tRX PKTS\tTX PKTS\tTO KERNEL\tLOST IN KERNEL")
 	for _, i := range list {
 		var rx, tx, lost uint64
 		for _, p := range i.Ports {
@@ -112,8 +112,8 @@ func printInterfaces(t *tabwriter.Writer, list []node.InterfaceStatus) {
 		if i.Error != "" {
 			state += ": " + i.Error
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\n", i.Name, strings.Join(i.Planes, "+"), state,
-			i.XDP, i.MTU, len(i.Ports), rx, tx, i.Filter.Passed, lost+i.Filter.NoSocket)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\n", i.Name, strings.Join(i.Planes, "+"), state,
+			i.XDP, i.RSS, i.MTU, len(i.Ports), rx, tx, i.Filter.Passed, lost+i.Filter.NoSocket)
 	}
 }
 

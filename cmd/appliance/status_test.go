@@ -73,7 +73,7 @@ func sample() node.Status {
 			{ID: 1, RxPackets: 300, OwnedPackets: 300, TakenOver: 300, TxPackets: 300, FlowCapacity: 1 << 20, Dropped: map[string]uint64{}},
 		},
 		Interfaces: []node.InterfaceStatus{
-			{Name: "eth0", Planes: []string{"client", "server"}, State: "up", MTU: 1500, MAC: "02:00:00:00:00:01", XDP: "native",
+			{Name: "eth0", Planes: []string{"client", "server"}, State: "up", MTU: 1500, MAC: "02:00:00:00:00:01", XDP: "native", RSS: "partial",
 				Filter: node.FilterStatus{Passed: 42, Redirected: 1_000_400, NoSocket: 50},
 				Ports: []node.PortStatus{
 					{Queue: 0, RxPackets: 1_000_000, TxPackets: 999_700, RxDropped: 10, RxRingFull: 20, FillEmpty: 30},

@@ -58,6 +58,8 @@ type RSS struct {
 	Cluster    string  `toml:"cluster"`
 	StateFile  string  `toml:"state_file"` // empty: a key for each start
 	Buckets    int     `toml:"buckets"`
+
+	Hardware HardwareRSS `toml:"hardware"`
 }
 
 // Interface is a network interface that the node takes packets from. Its
@@ -161,7 +163,7 @@ func Default() *Config {
 			Driver: DriverXSK, Mode: ModeAuto, ZeroCopy: ZeroCopyAuto,
 			FlowCapacity: 1 << 20, VerifyChecksums: VerifyL3, FinishChecksums: FinishAuto,
 		},
-		RSS:     RSS{StateFile: "/var/lib/appliance/rss.key", Buckets: vserver.DefaultBuckets},
+		RSS:     RSS{StateFile: "/var/lib/appliance/rss.key", Buckets: vserver.DefaultBuckets, Hardware: HardwareRSSAuto},
 		NAT:     NAT{SNIPs: []netip.Addr{}},
 		Answers: Answers{Rate: vserver.DefaultAnswerRate},
 		API:     API{Socket: "/run/appliance/api.sock"},

@@ -80,6 +80,20 @@ func (Finish) choices() []string {
 	return []string{string(FinishAuto), string(FinishAlways), string(FinishNever)}
 }
 
+// HardwareRSS is whether network cards deliver packets to their engines.
+type HardwareRSS string
+
+// The choices.
+const (
+	HardwareRSSAuto    HardwareRSS = "auto"
+	HardwareRSSOff     HardwareRSS = "off"
+	HardwareRSSRequire HardwareRSS = "require"
+)
+
+func (HardwareRSS) choices() []string {
+	return []string{string(HardwareRSSAuto), string(HardwareRSSOff), string(HardwareRSSRequire)}
+}
+
 // Plane is what an interface is for.
 type Plane string
 

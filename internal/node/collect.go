@@ -116,6 +116,7 @@ func (i *iface) status() InterfaceStatus {
 		return s
 	}
 	s.XDP = i.serving.mode.String()
+	s.RSS, s.RSSWhy = string(i.serving.rss.State), i.serving.rss.Why
 	if f, err := i.serving.program.Stats(); err == nil {
 		s.Filter = FilterStatus{
 			Passed:     f[xdp.PassedOther] + f[xdp.PassedShort] + f[xdp.PassedForeign] + f[xdp.PassedSNIP],

@@ -36,6 +36,7 @@ var (
 	engineAnswered  = metric("engine_answered_packets_total", "Packets refused by a reset or an ICMP error, by reason.", "engine", "reason")
 
 	ifaceUp       = metric("interface_up", "1 while the interface is up and served.", "interface")
+	ifaceRSS      = metric("interface_hardware_rss", "1 while the network card brings every packet with ports to its engine.", "interface")
 	ifacePassed   = metric("interface_passed_packets_total", "Packets that the XDP program left to the kernel.", "interface")
 	ifaceRedirect = metric("interface_redirected_packets_total", "Packets that the XDP program gave to a socket.", "interface")
 	ifaceNoSocket = metric("interface_no_socket_packets_total", "Packets for us on a queue without a socket, dropped.", "interface")

@@ -72,7 +72,7 @@ func busy() *Status {
 		Version: "v1", Node: "lb1", Started: time.Now(), Generation: 5,
 		Engines: []EngineStatus{{ID: 0, LongestPassUS: 250, Dropped: map[string]uint64{"no_flow": 7}, Answered: map[string]uint64{"no_flow": 3}}, {ID: 1}},
 		Interfaces: []InterfaceStatus{
-			{Name: "eth0", State: stateUp, Ports: ports},
+			{Name: "eth0", State: stateUp, RSS: "hardware", Ports: ports},
 			{Name: "eth1", State: stateFailed, Error: "why", Ports: ports},
 		},
 		Services: []ServiceStatus{
@@ -97,6 +97,8 @@ func TestMetrics(t *testing.T) {
 		{"appliance_engine_answered_packets_total", "engine=0 reason=no_flow ", 3},
 		{"appliance_interface_up", "interface=eth0 ", 1},
 		{"appliance_interface_up", "interface=eth1 ", 0},
+		{"appliance_interface_hardware_rss", "interface=eth0 ", 1},
+		{"appliance_interface_hardware_rss", "interface=eth1 ", 0},
 		{"appliance_backend_up", "backend=b1 vserver=dns ", 1},
 		{"appliance_backend_up", "backend=b2 vserver=dns ", 0},
 		{"appliance_backend_weight", "backend=b1 vserver=web ", 3},

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"appliance/engine/packet"
+	"appliance/internal/nic"
 )
 
 // Describe implements prometheus.Collector. Which series there are depends on
@@ -92,6 +93,7 @@ func (m meter) engine(e EngineStatus) {
 
 func (m meter) iface(i InterfaceStatus) {
 	m.gauge(ifaceUp, flag(i.State == stateUp), i.Name)
+	m.gauge(ifaceRSS, flag(i.RSS == string(nic.Hardware)), i.Name)
 	m.count(ifacePassed, i.Filter.Passed, i.Name)
 	m.count(ifaceRedirect, i.Filter.Redirected, i.Name)
 	m.count(ifaceNoSocket, i.Filter.NoSocket, i.Name)

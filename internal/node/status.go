@@ -66,6 +66,8 @@ type InterfaceStatus struct {
 	MTU    int          `json:"mtu"`
 	MAC    string       `json:"mac"`
 	XDP    string       `json:"xdp"` // "native" or "generic"
+	RSS    string       `json:"rss"` // who brings packets to their engines: "hardware", "partial" or "software"
+	RSSWhy string       `json:"rss_why,omitempty"`
 	Filter FilterStatus `json:"filter"`
 	Ports  []PortStatus `json:"ports"`
 }
