@@ -10,7 +10,7 @@ import (
 // alone writes them; Engine.Counters copies them between two passes.
 //
 // Every packet is accounted for: RxPackets + TakenOver = TxPackets + HandedOff
-// + the sum of Dropped, once the engine is at rest.
+// + the sum of Dropped, once the engine is at rest and its Handler holds none.
 type Counters struct {
 	Passes      uint64        // turns of the loop
 	IdlePasses  uint64        // turns that found nothing to do
