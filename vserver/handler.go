@@ -9,6 +9,7 @@ import (
 	"appliance/engine/packet"
 	"appliance/internal/fib"
 	"appliance/vserver/flows"
+	"appliance/vserver/fragments"
 )
 
 // HandlerConfig describes one engine's Handler.
@@ -30,11 +31,12 @@ type Handler struct {
 	cfg      HandlerConfig
 	arena    *engine.Arena
 	table    *flows.Table
-	services *Services // of the pass
-	now      int64     // of the pass, in ns
-	tick     uint32    // of the pass, in ticks
-	start    int64     // time of tick 0
-	swept    int64     // time of the last sweep
+	snapshot *engine.Snapshot // of the pass
+	services *Services        // of the pass
+	now      int64            // of the pass, in ns
+	tick     uint32           // of the pass, in ticks
+	start    int64            // time of tick 0
+	swept    int64            // time of the last sweep
 
 	came    arrival
 	hops    hopCache
@@ -44,9 +46,12 @@ type Handler struct {
 	limit   limiter
 	wanted  resolver
 	started bool
+
+	fragments *fragments.Table // of the datagrams whose fragments come to this engine
+	ids       *fragments.IDs   // of those whose flows are this engine's
 }
 
-var _ engine.Handler = (*Handler)(nil)
+var _ engine.Holder = (*Handler)(nil)
 
 // NewHandler returns a Handler with an empty flow table.
 func NewHandler(cfg HandlerConfig) (*Handler, error) {
@@ -54,6 +59,13 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 		return nil, fmt.Errorf("vserver: new handler: engine %d of %d", cfg.Engine, cfg.Engines)
 	}
 	h := &Handler{cfg: cfg, arena: cfg.Arena, services: noServices}
+	var err error
+	if h.fragments, err = fragments.New(cfg.Engine, cfg.Seed); err != nil {
+		return nil, fmt.Errorf("vserver: new handler: %w", err)
+	}
+	if h.ids, err = fragments.NewIDs(cfg.Engine, cfg.Engines, cfg.Seed); err != nil {
+		return nil, fmt.Errorf("vserver: new handler: %w", err)
+	}
 	table, err := flows.New(flows.Config{Capacity: cfg.Capacity, Seed: cfg.Seed, Removed: h.count.ended})
 	if err != nil {
 		return nil, fmt.Errorf("vserver: new handler: %w", err)
@@ -71,7 +83,8 @@ const (
 	stray    = iota // isn't for this node, or not that way
 	stranger        // neither VIP nor SNIP
 	unserved        // to a VIP, but to none of its services
-	other           // without ports, to whomever: ICMP, a fragment
+	other           // without ports, to whomever: ICMP
+	decided         // a fragment that has got its verdict
 	request         // of a client to a service: this and the next belong to flows
 	response        // of a backend to a SNIP
 )
@@ -105,7 +118,7 @@ func (h *Handler) begin(snapshot *engine.Snapshot, now int64) *Services {
 	if s != h.services {
 		h.adopt(s)
 	}
-	h.now = now
+	h.snapshot, h.now = snapshot, now
 	h.tick = flows.Ticks(time.Duration(now - h.start))
 	h.table.Begin(h.tick, &s.roster)
 	return s
@@ -133,8 +146,7 @@ func (h *Handler) classify(s *Services, batch []engine.Packet) {
 			p.Scratch[kind], p.Scratch[slot] = stray, uint32(why)
 			continue
 		}
-		if p.Flags&packet.FlagPorts == 0 {
-			p.Scratch[kind] = other
+		if p.Flags&(packet.FlagPorts|packet.FlagFragment) != packet.FlagPorts && !h.portless(s, p) {
 			continue
 		}
 		h.table.Touch(p.Hash)
@@ -178,6 +190,7 @@ func (h *Handler) act(s *Services, batch []engine.Packet) {
 			h.answerPing(s, p)
 		case stray:
 			drop(p, packet.Reason(p.Scratch[slot]))
+		case decided:
 		default:
 			drop(p, packet.NotOurs)
 		}
@@ -202,6 +215,7 @@ func (h *Handler) Housekeep(snapshot *engine.Snapshot, now int64) {
 		h.table.Sweep(int(min(n, maxSweep)))
 		h.swept = now
 	}
+	h.fragments.Expire(now, expirePerPass)
 }
 
 // destination returns where a packet goes.
