@@ -241,3 +241,83 @@ func TestWrongEngines(t *testing.T) {
 		}
 	}
 }
+
+// What contradicts what is known ends the datagram, and a copy doesn't.
+func TestContradictions(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		then packet.Part
+		want packet.Reason
+	}{
+		{"copy", packet.Part{Offset: 8, End: 16, More: true}, packet.OK},
+		{"copy of the last", packet.Part{Offset: 24, End: 32}, packet.OK},
+		{"gap", packet.Part{Offset: 16, End: 24, More: true}, packet.OK},
+		{"shorter copy", packet.Part{Offset: 8, End: 12}, packet.FragmentOverlap},
+		{"longer copy", packet.Part{Offset: 8, End: 24, More: true}, packet.FragmentOverlap},
+		{"copy that is the last", packet.Part{Offset: 8, End: 16}, packet.FragmentOverlap},
+		{"copy of the last that isn't", packet.Part{Offset: 24, End: 32, More: true}, packet.FragmentOverlap},
+		{"over the first's end", packet.Part{Offset: 0, End: 16, More: true}, packet.FragmentOverlap},
+		{"up to the end, not the last", packet.Part{Offset: 16, End: 32, More: true}, packet.FragmentOverlap},
+		{"another last", packet.Part{Offset: 16, End: 24}, packet.FragmentOverlap},
+		{"behind the end", packet.Part{Offset: 32, End: 40, More: true}, packet.FragmentOverlap},
+	} {
+		var s pieces
+		for _, p := range []packet.Part{{Offset: 24, End: 32}, {Offset: 0, End: 8, More: true}, {Offset: 8, End: 16, More: true}} {
+			if why := s.add(p); why != packet.OK {
+				t.Fatalf("%+v: %v", p, why)
+			}
+		}
+		if got := s.add(c.then); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// A datagram is found by its whole key: others in its chain aren't it.
+func TestWholeKey(t *testing.T) {
+	table := newTable(t)
+	one := *key(1)
+	table.Add(0, &one, part(0), fragment(0, ports))
+	other, same := one, 0
+	for n := range 1 << 18 {
+		other.Src[0], other.Src[1], other.Src[2] = byte(n), byte(n>>8), byte(n>>16)+1
+		if table.chain(&other) == table.chain(&one) {
+			same++
+			if table.find(&other) != nil {
+				t.Fatalf("%+v taken for %+v", other, one)
+			}
+		}
+	}
+	if same == 0 {
+		t.Error("no two keys in one chain: nothing was tested")
+	}
+}
+
+// The search for the oldest begins anew when what it had come to has expired.
+func TestOldestHeldFragmentAfterExpiry(t *testing.T) {
+	table := newTable(t)
+	next := 0
+	add := func(now int64) *engine.Packet {
+		p := fragment(uint32(next), 0)
+		table.Add(now, key(next), part(1), p)
+		next++
+		return p
+	}
+	for range Frames + 1 {
+		add(0)
+	}
+	table.Expire(int64(Wait), Datagrams)
+	table.drain()
+	for ; next < Datagrams-100; next++ { // so that what is held lies where the search ended
+		table.Add(int64(Wait), key(next), part(0), fragment(0, ports))
+	}
+	oldest := next
+	for range Frames {
+		add(int64(Wait))
+	}
+	for i := range 10 {
+		if p := add(int64(Wait)); p.Frame != uint32(oldest+i) {
+			t.Fatalf("frame %d gave way, want %d", p.Frame, oldest+i)
+		}
+	}
+}
