@@ -89,11 +89,15 @@ func TestReleaseIntoASmallBatch(t *testing.T) {
 // A redirector sends packets of one interface on to the engine that owns hash.
 type redirector struct {
 	echo
-	hash uint32
+	hash  uint32
+	stale int // packets that came with a verdict
 }
 
 func (h *redirector) Decide(s *Snapshot, now int64, batch []Packet) {
 	for i := range batch {
+		if batch[i].Verdict != Drop || batch[i].Reason != packet.OK {
+			h.stale++
+		}
 		if batch[i].Hash != h.hash {
 			batch[i].Hash, batch[i].Verdict, batch[i].Reason = h.hash, Hand, packet.Silent
 			continue
@@ -116,11 +120,19 @@ func TestHand(t *testing.T) {
 				if l := g.ledger(); l.Sum() != 1024 {
 					t.Fatalf("ledger %+v accounts for %d of 1024 frames", l, l.Sum())
 				}
+				for _, r := range e.out {
+					if r != nil && r.next != r.tail.Load() {
+						t.Fatal("a packet that was handed on waits for the next pass")
+					}
+				}
 			}
 		}
 		var drops uint64
 		for i, e := range g.engines {
 			drops += dropped(&e.counters, packet.HandoffFull)
+			if n := e.handler.(*redirector).stale; n > 0 {
+				t.Errorf("%d packets came with a verdict", n)
+			}
 			if sent := len(ports[i][0].sentFrames()); (sent > 0) != (uint32(i) == c.want) {
 				t.Errorf("engine %d sent %d packets, want all by engine %d", i, sent, c.want)
 			}
