@@ -9,6 +9,10 @@ import (
 	"appliance/vserver/fragments"
 )
 
+// MaxHeld is how many fragments an engine holds at most until it knows their
+// ports: so many frames it must have more than it works with otherwise.
+const MaxHeld = fragments.Frames
+
 // expirePerPass bounds the datagrams that one Housekeep forgets: some 30 us.
 const expirePerPass = 512
 

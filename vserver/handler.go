@@ -1,6 +1,7 @@
 package vserver
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"time"
@@ -19,6 +20,7 @@ type HandlerConfig struct {
 	Engines  int           // how many there are
 	Capacity int           // flows that the table has room for; 96 bytes each, taken at once
 	Seed     uint64        // keys the flow table: random and secret
+	Held     int           // fragments that may wait for their first one, 1 to MaxHeld; 0 means MaxHeld
 
 	// Asked, unless nil, receives when Unresolved has something to tell. Make it
 	// with room for one; engines may share it.
@@ -60,7 +62,7 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 	}
 	h := &Handler{cfg: cfg, arena: cfg.Arena, services: noServices}
 	var err error
-	if h.fragments, err = fragments.New(cfg.Engine, cfg.Seed); err != nil {
+	if h.fragments, err = fragments.New(cfg.Engine, cmp.Or(cfg.Held, MaxHeld), cfg.Seed); err != nil {
 		return nil, fmt.Errorf("vserver: new handler: %w", err)
 	}
 	if h.ids, err = fragments.NewIDs(cfg.Engine, cfg.Engines, cfg.Seed); err != nil {

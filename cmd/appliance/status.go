@@ -96,8 +96,8 @@ func printFrames(e env, s node.Status) {
 		fmt.Fprintf(e.out, "\nframes: %d, not counted while an engine is stuck\n", f.Total)
 		return
 	}
-	fmt.Fprintf(e.out, "\nframes: %d = %d free + %d to receive into + %d being sent + %d between engines\n",
-		f.Total, f.Free, f.Fill, f.Transmit, f.Handoff)
+	fmt.Fprintf(e.out, "\nframes: %d = %d free + %d to receive into + %d being sent + %d between engines + %d held\n",
+		f.Total, f.Free, f.Fill, f.Transmit, f.Handoff, f.Held)
 }
 
 func printInterfaces(t *tabwriter.Writer, list []node.InterfaceStatus) {

@@ -89,7 +89,7 @@ func sample() node.Status {
 			}},
 			{Name: "dns", VIP: vip6, Port: 53, Protocol: "udp", Mode: "dsr", Method: "roundrobin"},
 		},
-		Frames: node.FrameStatus{Total: 8192, Free: 100, Fill: 8000, Transmit: 90, Handoff: 2},
+		Frames: node.FrameStatus{Total: 8192, Free: 97, Fill: 8000, Transmit: 90, Handoff: 2, Held: 3},
 		Reload: node.ReloadStatus{At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Error: "lb.toml:3: engine.batch: 0: give 1 to 256"},
 	}
 }

@@ -150,7 +150,7 @@ func (n *Node) frameStatus(ctx context.Context, readings []reading) FrameStatus 
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	if l, err := n.group.Ledger(ctx); err == nil {
-		s.Free, s.Fill, s.Transmit, s.Handoff = l.Free, l.Fill, l.Transmit, l.Handoff
+		s.Free, s.Fill, s.Transmit, s.Handoff, s.Held = l.Free, l.Fill, l.Transmit, l.Handoff, l.Held
 	}
 	return s
 }

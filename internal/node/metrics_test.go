@@ -79,7 +79,7 @@ func busy() *Status {
 			{Name: "web", VIP: netip.MustParseAddr("203.0.113.1"), Backends: backends},
 			{Name: "dns", VIP: netip.MustParseAddr("203.0.113.1"), Backends: backends},
 		},
-		Frames: FrameStatus{Total: 10, Free: 4, Fill: 3, Transmit: 2, Handoff: 1},
+		Frames: FrameStatus{Total: 15, Free: 4, Fill: 3, Transmit: 2, Handoff: 1, Held: 5},
 	}
 }
 
@@ -91,6 +91,7 @@ func TestMetrics(t *testing.T) {
 		{"appliance_snapshots_total", "", 5},
 		{"appliance_last_reload_failed", "", 0},
 		{"appliance_frames", "place=fill ", 3},
+		{"appliance_frames", "place=held ", 5},
 		{"appliance_engine_up", "engine=1 ", 1},
 		{"appliance_engine_longest_pass_seconds", "engine=0 ", 250e-6},
 		{"appliance_engine_dropped_packets_total", "engine=0 reason=no_flow ", 7},

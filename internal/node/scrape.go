@@ -43,6 +43,7 @@ func (m meter) status(s *Status) {
 		m.gauge(framesDesc, float64(s.Frames.Fill), "fill")
 		m.gauge(framesDesc, float64(s.Frames.Transmit), "transmit")
 		m.gauge(framesDesc, float64(s.Frames.Handoff), "handoff")
+		m.gauge(framesDesc, float64(s.Frames.Held), "held")
 	}
 	for _, e := range s.Engines {
 		m.engine(e)

@@ -138,6 +138,7 @@ type FrameStatus struct {
 	Fill     int `json:"fill"`
 	Transmit int `json:"transmit"`
 	Handoff  int `json:"handoff"`
+	Held     int `json:"held"` // fragments that wait for their datagram's first one
 }
 
 // ReloadStatus says how the last reload went. The zero value: there was none.

@@ -14,12 +14,14 @@ type list struct{ first, last, n uint16 }
 type packets struct {
 	place [Frames + 1]engine.Packet // the zeroth is nobody's
 	next  [Frames + 1]uint16
+	size  int
 	free  list
 	ready list
 }
 
-func (s *packets) init() {
-	for i := range uint16(Frames) {
+func (s *packets) init(size int) {
+	s.size = size
+	for i := range uint16(size) {
 		s.push(&s.free, i+1)
 	}
 }
@@ -112,4 +114,4 @@ func (t *Table) Release(out []engine.Packet) int {
 
 // Held returns how many packets the Table has, those ready for Release among
 // them.
-func (t *Table) Held() int { return Frames - int(t.free.n) }
+func (t *Table) Held() int { return t.size - int(t.free.n) }

@@ -77,7 +77,7 @@ func TestIDsOfManyDatagrams(t *testing.T) {
 func TestTags(t *testing.T) {
 	seen := map[Tag]bool{}
 	for _, e := range []int{0, 63} {
-		table, err := New(e, 1)
+		table, err := New(e, Frames, 1)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,7 @@ import (
 // The bounds of a Table; the package documentation has the reasons.
 const (
 	Datagrams = 4096        // remembered at most
-	Frames    = 512         // held at most
+	Frames    = 512         // held at most, or fewer, as New is told
 	Parts     = 128         // fragments of a datagram, known or held
 	Wait      = time.Second // how long a datagram is remembered, counted from its first fragment to arrive
 )
@@ -61,17 +61,20 @@ type Table struct {
 	packets
 }
 
-// New returns an empty Table for an engine. seed keys its index: it should be
-// random and secret.
-func New(engineID int, seed uint64) (*Table, error) {
+// New returns an empty Table for an engine, which holds up to so many frames, 1
+// to Frames. seed keys its index: it should be random and secret.
+func New(engineID, frames int, seed uint64) (*Table, error) {
 	if engineID < 0 || engineID >= engine.MaxEngines {
 		return nil, fmt.Errorf("fragments: new: engine %d, want 0 to %d", engineID, engine.MaxEngines-1)
+	}
+	if frames < 1 || frames > Frames {
+		return nil, fmt.Errorf("fragments: new: %d frames, want 1 to %d", frames, Frames)
 	}
 	t := &Table{
 		engine: uint32(engineID), seed: seed,
 		ring: make([]datagram, Datagrams), index: make([]uint16, 2*Datagrams),
 	}
-	t.packets.init()
+	t.packets.init(frames)
 	return t, nil
 }
 

@@ -12,7 +12,7 @@ import (
 
 func newTable(t testing.TB) *Table {
 	t.Helper()
-	table, err := New(3, 42)
+	table, err := New(3, Frames, 42)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,10 +229,15 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
-func TestWrongEngines(t *testing.T) {
+func TestWrongConfigurations(t *testing.T) {
 	for _, id := range []int{-1, engine.MaxEngines} {
-		if _, err := New(id, 0); err == nil {
+		if _, err := New(id, Frames, 0); err == nil {
 			t.Errorf("a table for engine %d", id)
+		}
+	}
+	for _, frames := range []int{0, Frames + 1} {
+		if _, err := New(0, frames, 0); err == nil {
+			t.Errorf("a table for %d frames", frames)
 		}
 	}
 	for _, c := range [][2]int{{0, 0}, {-1, 2}, {2, 2}, {0, engine.MaxEngines + 1}} {
