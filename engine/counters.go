@@ -20,7 +20,7 @@ type Counters struct {
 	RxBytes     uint64
 	HandedOff   uint64 // given to the engine that owns them
 	TakenOver   uint64 // taken from engines that don't own them
-	Owned       uint64 // decided by this engine's Handler
+	Owned       uint64 // decided by this engine's Handler; again when it had held them
 	TxPackets   uint64 // taken by ports for transmission
 	TxBytes     uint64
 	Dropped     [packet.Reasons]uint64 // dropped, by reason

@@ -144,9 +144,6 @@ func (t *Table) Expire(now int64, most int) {
 	}
 }
 
-// Datagrams returns how many datagrams are remembered at most now.
-func (t *Table) Datagrams() int { return int(t.newest - t.oldest) }
-
 func (t *Table) at(serial uint32) *datagram { return &t.ring[serial%Datagrams] }
 
 // remember makes room for a datagram, in the place of the oldest if need be.

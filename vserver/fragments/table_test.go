@@ -43,6 +43,9 @@ func part(i int) packet.Part {
 	return packet.Part{Offset: uint16(unit * i), End: uint16(unit * (i + 1)), More: true}
 }
 
+// remembered returns how many places of the ring are taken.
+func (t *Table) remembered() int { return int(t.newest - t.oldest) }
+
 // drain returns what is ready.
 func (t *Table) drain() (all []engine.Packet) {
 	out := make([]engine.Packet, 7)
@@ -91,18 +94,18 @@ func TestNewDatagramsReplaceTheOldest(t *testing.T) {
 		}
 		table.Add(0, key(i), part(0), p)
 	}
-	if n := table.Datagrams(); n != Datagrams {
+	if n := table.remembered(); n != Datagrams {
 		t.Fatalf("%d datagrams, want %d", n, Datagrams)
 	}
 	if table.find(key(0)) != nil || table.find(key(1)) == nil || table.find(key(Datagrams)) == nil {
 		t.Error("not the oldest datagram has given way")
 	}
 	table.Expire(int64(Wait), Datagrams/2)
-	if n := table.Datagrams(); n != Datagrams/2 {
+	if n := table.remembered(); n != Datagrams/2 {
 		t.Errorf("%d datagrams after half were to expire", n)
 	}
 	table.Expire(int64(Wait), Datagrams)
-	if n := table.Datagrams(); n != 0 {
+	if n := table.remembered(); n != 0 {
 		t.Errorf("%d datagrams after all have expired", n)
 	}
 	for i, head := range table.index {
