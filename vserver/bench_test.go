@@ -195,3 +195,36 @@ func BenchmarkOpen(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkFragments measures one fragment's way from arrival to verdict, of
+// datagrams of four that come in order or backwards.
+func BenchmarkFragments(b *testing.B) {
+	for _, mode := range []Mode{NAT, DSR} {
+		for _, p := range []path{paths[1], paths[3]} {
+			for _, order := range [][4]int{{0, 1, 2, 3}, {3, 2, 1, 0}} {
+				b.Run(fmt.Sprintf("mode=%v/path=%s/order=%v", mode, p.name, order), func(b *testing.B) {
+					n := newSizedNode(b, testConfig(mode, Maglev, 64), 1<<12, benchArena)
+					l := &load{node: n, batch: make([]engine.Packet, benchBatch)}
+					for i := range 1024 {
+						cut := pt.Cut(p.from(i).open(pt.PayloadSize(100)), uint32(i), 32, 64, 96)
+						for _, at := range order {
+							l.frames = append(l.frames, cut[at])
+						}
+					}
+					out := make([]engine.Packet, benchBatch, 2*benchBatch)
+					measure(b, func() {
+						l.receive()
+						n.handler.Decide(&n.snapshot, n.now, l.batch)
+						released := out[:n.handler.Release(out)]
+						n.handler.Decide(&n.snapshot, n.now, released)
+						for _, p := range append(released, l.batch...) {
+							if p.Verdict == engine.Drop {
+								b.Fatalf("dropped: %v", p.Reason)
+							}
+						}
+					})
+				})
+			}
+		}
+	}
+}
