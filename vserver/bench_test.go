@@ -56,8 +56,9 @@ func newLoad(b *testing.B, mode Mode, p path, flows int) *load {
 	rand.New(rand.NewPCG(1, 2)).Shuffle(len(l.frames), func(i, j int) {
 		l.frames[i], l.frames[j] = l.frames[j], l.frames[i]
 	})
-	for i, f := range l.frames { // lie in memory in the order of use, each by itself
-		l.frames[i] = append(make([]byte, 0, 128), toNode(clientSide, f)...)
+	memory := make([]byte, 128*len(l.frames)) // they lie there in the order of use, each by itself
+	for i, f := range l.frames {
+		l.frames[i] = append(memory[128*i:128*i:128*(i+1)], toNode(clientSide, f)...)
 	}
 	return l
 }
