@@ -77,7 +77,7 @@ func (n *testNode) renew() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	n.handler = h
+	n.handler, n.held = h, map[uint32]bool{}
 }
 
 // judge fails unless the outcome is one that a frame may have.
