@@ -209,7 +209,7 @@ func BenchmarkFragments(b *testing.B) {
 					for i := range 1024 {
 						cut := pt.Cut(p.from(i).open(pt.PayloadSize(100)), uint32(i), 32, 64, 96)
 						for _, at := range order {
-							l.frames = append(l.frames, cut[at])
+							l.frames = append(l.frames, toNode(clientSide, cut[at]))
 						}
 					}
 					out := make([]engine.Packet, benchBatch, 2*benchBatch)
