@@ -4,7 +4,8 @@ package engine
 // (virtual servers; later the backplane). Each engine has a Handler of its own
 // and calls it from its own thread only, so a Handler needs no locks.
 type Handler interface {
-	// Decide gives every packet of the batch its Verdict. It may rewrite the
+	// Decide gives every packet of the batch its Verdict. Each comes with Drop and
+	// the Reason OK, but those that Release returned as they are. It may rewrite the
 	// frame's bytes, grow it at the front into the headroom or shrink it by
 	// changing Off and Len. It may not keep the frame, unless it is a Holder.
 	//

@@ -115,7 +115,7 @@ func drawCutUp(rt *rapid.T, m *mesh, mode Mode, number int) *cutUp {
 	p := rapid.SampledFrom(paths).Draw(rt, "path").from(number)
 	c := &cutUp{fault: rapid.SampledFrom([]int{sound, sound, sound, overlapping, firstless}).Draw(rt, "fault")}
 	size := rapid.IntRange(20, 3000).Draw(rt, "size")
-	least := 1
+	least := 1 + size/800 // units of 8 bytes, so that there aren't more pieces than the table takes
 	if rapid.IntRange(0, 9).Draw(rt, "large") == 0 {
 		size, least = rapid.IntRange(30_000, 65_400).Draw(rt, "large size"), 90
 	}

@@ -19,7 +19,7 @@ type HandlerConfig struct {
 	Engine   int           // which engine this is, from 0
 	Engines  int           // how many there are
 	Capacity int           // flows that the table has room for; 96 bytes each, taken at once
-	Seed     uint64        // keys the flow table: random and secret
+	Seed     uint64        // keys the tables of flows and fragments: random and secret
 	Held     int           // fragments that may wait for their first one, 1 to MaxHeld; 0 means MaxHeld
 
 	// Asked, unless nil, receives when Unresolved has something to tell. Make it
@@ -96,6 +96,7 @@ const (
 	kind = iota
 	slot // request: the service's; response: the SNIP's number; stray: the reason
 	hint
+	_ // of a fragment that goes on: its datagram's fragments.Tag
 )
 
 // Decide implements engine.Handler. It works in stages, each for the whole
