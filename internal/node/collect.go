@@ -77,7 +77,7 @@ func (n *Node) engineStatus(id int, r *reading) EngineStatus {
 		ID: id, Passes: c.Passes, IdlePasses: c.IdlePasses, Sleeps: c.Sleeps,
 		LongestPassUS: float64(c.LongestPass) / float64(time.Microsecond),
 		RxPackets:     c.RxPackets, RxBytes: c.RxBytes, TxPackets: c.TxPackets, TxBytes: c.TxBytes,
-		OwnedPackets: c.Owned, HandedOff: c.HandedOff, TakenOver: c.TakenOver,
+		OwnedPackets: c.Owned, HandedOff: c.HandedOff, TakenOver: c.TakenOver, Held: c.Held,
 		Pings: v.Pings,
 		Flows: v.Flows.Flows, FlowCapacity: n.cfg.FlowCapacity,
 		EvictedFlows: v.Flows.Evicted, UnlistedFlows: v.Unlisted,

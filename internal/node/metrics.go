@@ -27,6 +27,7 @@ var (
 	engineOwned     = metric("engine_owned_packets_total", "Packets of flows that this engine owns.", "engine")
 	engineHandedOff = metric("engine_handed_off_packets_total", "Packets handed to the engine that owns them.", "engine")
 	engineTakenOver = metric("engine_taken_over_packets_total", "Packets that other engines handed over.", "engine")
+	engineHeld      = metric("engine_held_packets", "Fragments that wait for their datagram's first one.", "engine")
 	enginePings     = metric("engine_pings_total", "Echo requests answered.", "engine")
 	engineFlows     = metric("engine_flows", "Flows in the table.", "engine")
 	engineCapacity  = metric("engine_flow_capacity", "Flows that the table has room for.", "engine")

@@ -81,6 +81,7 @@ func (m meter) engine(e EngineStatus) {
 	m.count(engineOwned, e.OwnedPackets, id)
 	m.count(engineHandedOff, e.HandedOff, id)
 	m.count(engineTakenOver, e.TakenOver, id)
+	m.gauge(engineHeld, float64(e.Held), id)
 	m.count(enginePings, e.Pings, id)
 	m.gauge(engineFlows, float64(e.Flows), id)
 	m.gauge(engineCapacity, float64(e.FlowCapacity), id)

@@ -48,7 +48,8 @@ type EngineStatus struct {
 	OwnedPackets  uint64            `json:"owned_packets"`
 	HandedOff     uint64            `json:"handed_off_packets"`
 	TakenOver     uint64            `json:"taken_over_packets"`
-	Pings         uint64            `json:"pings"` // echo requests answered
+	Held          uint64            `json:"held_packets"` // fragments that wait for their datagram's first one
+	Pings         uint64            `json:"pings"`        // echo requests answered
 	Flows         int               `json:"flows"`
 	FlowCapacity  int               `json:"flow_capacity"`
 	EvictedFlows  uint64            `json:"evicted_flows"`  // half-open or closed ones that gave way to new ones
