@@ -117,7 +117,7 @@ func drawCutUp(rt *rapid.T, m *mesh, mode Mode, number int) *cutUp {
 	size := rapid.IntRange(20, 3000).Draw(rt, "size")
 	least := 1 + size/800 // units of 8 bytes, so that there aren't more pieces than the table takes
 	if rapid.IntRange(0, 9).Draw(rt, "large") == 0 {
-		size, least = rapid.IntRange(30_000, 65_400).Draw(rt, "large size"), 90
+		size, least = rapid.IntRange(30_000, 65_450).Draw(rt, "large size"), 90
 	}
 	payload := make([]byte, size)
 	for i, r := 0, rand.New(rand.NewPCG(uint64(number), 1)); i < size; i++ {
