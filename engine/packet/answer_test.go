@@ -201,6 +201,12 @@ func TestNoAnswer(t *testing.T) {
 	to := func(dst [6]byte) packettest.Option { return packettest.MACs(packettest.SrcMAC, dst) }
 	icmp := func(typ uint8) []byte { return retyped(packettest.Echo("192.0.2.1", "198.51.100.1"), typ) }
 	icmp6 := func(typ uint8) []byte { return retyped(packettest.Echo("2001:db8::1", "2001:db8::2"), typ) }
+	about := func(typ uint8) []byte {
+		return packettest.ICMPError(typ, 0, 0, router4, "192.0.2.1", tcp4()[EthernetSize:])
+	}
+	about6 := func(typ uint8) []byte {
+		return packettest.ICMPError(typ, 0, 0, router6, "2001:db8::1", tcp6()[EthernetSize:])
+	}
 	damaged := func(frame []byte) []byte {
 		return edited(frame, len(frame)-1, func(b []byte) { b[0] ^= 4 })
 	}
@@ -224,12 +230,12 @@ func TestNoAnswer(t *testing.T) {
 		{"reset", "UDP", udp6()},
 		{"reset", "broadcast frame", tcp4(to(broadcast))},
 		{"reset", "later fragment", tcp4(packettest.Fragment(64, false), packettest.PayloadSize(30))},
-		{"port unreachable", "unreachable", icmp(ICMPUnreachable)},
+		{"port unreachable", "unreachable", about(ICMPUnreachable)},
 		{"port unreachable", "source quench", icmp(ICMPSourceQuench)},
 		{"port unreachable", "redirect", icmp(ICMPRedirect)},
-		{"port unreachable", "time exceeded", icmp(ICMPTimeExceeded)},
-		{"port unreachable", "parameter problem", icmp(ICMPParameterProblem)},
-		{"port unreachable", "ICMPv6 unreachable", icmp6(ICMPv6Unreachable)},
+		{"port unreachable", "time exceeded", about(ICMPTimeExceeded)},
+		{"port unreachable", "parameter problem", about(ICMPParameterProblem)},
+		{"port unreachable", "ICMPv6 unreachable", about6(ICMPv6Unreachable)},
 		{"port unreachable", "ICMPv6 error of unknown type", icmp6(127)},
 		{"port unreachable", "ICMPv6 redirect", icmp6(ICMPv6Redirect)},
 		{"port unreachable", "multicast frame", udp6(to([6]byte{0x33, 0x33}))},

@@ -15,12 +15,13 @@ const (
 
 // ICMPv6 types (RFC 4443, RFC 4861). Those below ICMPv6Echo are errors.
 const (
-	ICMPv6Unreachable  = 1
-	ICMPv6PacketTooBig = 2
-	ICMPv6TimeExceeded = 3
-	ICMPv6Echo         = 128
-	ICMPv6EchoReply    = 129
-	ICMPv6Redirect     = 137
+	ICMPv6Unreachable      = 1
+	ICMPv6PacketTooBig     = 2
+	ICMPv6TimeExceeded     = 3
+	ICMPv6ParameterProblem = 4
+	ICMPv6Echo             = 128
+	ICMPv6EchoReply        = 129
+	ICMPv6Redirect         = 137
 )
 
 // An ICMP is an ICMP or ICMPv6 message seen from its header (RFC 792, RFC 4443

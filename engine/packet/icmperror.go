@@ -60,10 +60,15 @@ func ICMPError(buf []byte, off int, info *Info, why Problem, mtu uint16) (grew, 
 	copy(frame, buf[off:off+int(info.L3)+info.ipSize()])
 	Ethernet(frame).swapAddrs()
 	clearFragment(frame, info)
+	l4, quotedProto := info.L4, info.Proto
 	info.Proto, info.ICMPType, info.TCPFlags = proto, typ[0], 0
-	info.Flags &^= FlagPorts | FlagFragment
-	info.SrcPort, info.DstPort = 0, 0
+	info.Flags &^= FlagFragment
 	n = finish(frame, info, ICMPSize+quoted)
+	if info.Flags&FlagPorts != 0 {
+		info.Flags ^= FlagPorts | FlagICMPError
+		info.SrcPort, info.DstPort = info.DstPort, info.SrcPort
+		info.QuoteL4, info.QuoteEnd, info.QuoteProto = l4+uint16(grew), info.End, quotedProto
+	}
 
 	h := info.ICMP(frame)
 	h.SetType(typ[0])

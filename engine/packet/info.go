@@ -2,11 +2,12 @@ package packet
 
 // Flags that Parse sets in Info.Flags.
 const (
-	FlagIPv6     uint8 = 1 << iota // IPv6, else IPv4
-	FlagTagged                     // one 802.1Q tag, whose VLAN id is Info.VLAN
-	FlagFragment                   // part of a fragmented datagram (first, middle or last): ports are not set
-	FlagPorts                      // SrcPort and DstPort are set: whole TCP or UDP, or a fragment whose ports somebody knows
-	FlagLater                      // a fragment that is not its datagram's first: it has no transport header
+	FlagIPv6      uint8 = 1 << iota // IPv6, else IPv4
+	FlagTagged                      // one 802.1Q tag, whose VLAN id is Info.VLAN
+	FlagFragment                    // part of a fragmented datagram (first, middle or last): ports are not set
+	FlagPorts                       // SrcPort and DstPort are set: whole TCP or UDP, or a fragment whose ports somebody knows
+	FlagLater                       // a fragment that is not its datagram's first: it has no transport header
+	FlagICMPError                   // ICMP error about a TCP or UDP packet that its receiver sent; the Quote fields and the ports are set
 )
 
 // Info is what Parse learns about a frame. Offsets count from the first byte
@@ -17,16 +18,23 @@ type Info struct {
 	L4       uint16 // transport header: behind IPv4 options or IPv6 extension headers
 	End      uint16 // one past the IP datagram: Ethernet padding lies behind it
 	VLAN     uint16 // 802.1Q VLAN id, valid iff FlagTagged
-	SrcPort  uint16 // valid iff FlagPorts; host byte order
-	DstPort  uint16 // valid iff FlagPorts; host byte order
+	SrcPort  uint16 // valid iff FlagPorts or FlagICMPError; host byte order
+	DstPort  uint16 // valid iff FlagPorts or FlagICMPError; host byte order
 	Proto    uint8  // transport protocol (IANA number) after extension headers
 	Flags    uint8
 	TCPFlags uint8 // byte 13 of the TCP header, valid iff Proto is TCP and not a fragment
 	ICMPType uint8 // valid iff Proto is ICMP or ICMPv6 and not a fragment
+
+	// Valid iff FlagICMPError: where the quoted packet lies in the error, see
+	// Quote. The ports are then the quoted ones, swapped: those of the packets
+	// that travel as the error does.
+	QuoteL4    uint16 // transport header of the quoted packet
+	QuoteEnd   uint16 // one past what is quoted of it
+	QuoteProto uint8  // its transport protocol: ProtoTCP or ProtoUDP
 }
 
 // Ports returns both ports, the source in the high half: what an RSS hash
-// takes. Valid iff FlagPorts.
+// takes. Valid iff FlagPorts or FlagICMPError.
 func (i *Info) Ports() uint32 { return uint32(i.SrcPort)<<16 | uint32(i.DstPort) }
 
 // IPv4 returns the IPv4 packet in frame, up to its end. Valid iff not FlagIPv6.
@@ -50,6 +58,10 @@ func (i *Info) shift(n int) {
 	i.L3 += uint16(n)
 	i.L4 += uint16(n)
 	i.End += uint16(n)
+	if i.Flags&FlagICMPError != 0 {
+		i.QuoteL4 += uint16(n)
+		i.QuoteEnd += uint16(n)
+	}
 }
 
 // icmp reports whether the packet is ICMP, of either version.

@@ -61,10 +61,11 @@ func HostAddr(a netip.Addr) bool {
 	return a.IsValid() && hostIPv6(&b)
 }
 
-// parseTransport checks the transport header of a whole datagram, whose
-// payload l4 is. icmp is the protocol number that ICMP has over this version
+// parseTransport checks the transport header at offset header of IP packet p, a
+// whole datagram. icmp is the protocol number that ICMP has over this version
 // of IP; the other version's is as unknown as any.
-func parseTransport(l4 []byte, icmp uint8, info *Info) Reason {
+func parseTransport(p []byte, header int, icmp uint8, info *Info) Reason {
+	l4 := p[header:]
 	switch info.Proto {
 	case ProtoUDP:
 		return parseUDP(l4, info)
@@ -75,6 +76,9 @@ func parseTransport(l4 []byte, icmp uint8, info *Info) Reason {
 			return Truncated
 		}
 		info.ICMPType = l4[0]
+		if info.quotes() {
+			return parseQuote(p, header, info)
+		}
 		return OK
 	}
 	return UnknownProto

@@ -43,7 +43,7 @@ func parseIPv4(p []byte, info *Info) Reason {
 	if w := IPv4(p).FragmentWord(); w&fragmentMask != 0 {
 		return parseFragment(p[header:total], int(w&fragmentOffset)<<3, w&MoreFragments != 0, ProtoICMP, info)
 	}
-	return parseTransport(p[header:total], ProtoICMP, info)
+	return parseTransport(p[:total], header, ProtoICMP, info)
 }
 
 // soundIPv4 reports whether the checksum of IPv4 header h is right: whether its

@@ -45,9 +45,9 @@ func parseIPv6(p []byte, info *Info) Reason {
 		return BadDestination
 	}
 	if isExtension(info.Proto) {
-		return parseExtensions(p[IPv6Size:end], info)
+		return parseExtensions(p[:end], info)
 	}
-	return parseTransport(p[IPv6Size:end], ProtoICMPv6, info)
+	return parseTransport(p[:end], IPv6Size, ProtoICMPv6, info)
 }
 
 // hostIPv6 reports whether a can be the address of a single host: neither
@@ -59,26 +59,40 @@ func hostIPv6(a *[16]byte) bool {
 	return a[0] != 0xff && binary.BigEndian.Uint64(a[:]) != 0
 }
 
-// parseExtensions walks the extension headers that rest begins with, then
-// checks what they lead to. Behind the fragment header of a later fragment
-// there is payload, whatever the next header says. A fragment header that
-// fragments nothing (offset 0 and no more to come) is walked over: RFC 6946.
-func parseExtensions(rest []byte, info *Info) Reason {
-	fragment, fragments := uint16(0), 0 // offset in bytes and M bit; headers seen
-	left := maxExtensionBytes
+// parseExtensions walks the extension headers of IPv6 packet p, then checks
+// what they lead to.
+func parseExtensions(p []byte, info *Info) Reason {
+	rest, fragment, why := walkExtensions(p[IPv6Size:], info)
+	if why != OK {
+		return why
+	}
+	if fragment != 0 {
+		return parseFragment(rest, int(fragment&fragmentOffset6), fragment&moreFragments6 != 0, ProtoICMPv6, info)
+	}
+	return parseTransport(p, len(p)-len(rest), ProtoICMPv6, info)
+}
+
+// walkExtensions walks the extension headers that rest begins with, of which
+// info.Proto names the first. It moves info.L4 and info.Proto on to what they
+// lead to, and returns that with the fragment's offset in bytes and M bit.
+// Behind the fragment header of a later fragment there is payload, whatever the
+// next header says. A fragment header that fragments nothing (offset 0 and no
+// more to come) is walked over: RFC 6946.
+func walkExtensions(rest []byte, info *Info) (l4 []byte, fragment uint16, why Reason) {
+	fragments, left := 0, maxExtensionBytes // headers of fragments seen; bytes allowed
 	for n := 0; isExtension(info.Proto) && fragment&^moreFragments6 == 0; n++ {
 		if len(rest) < extensionUnit {
-			return Truncated
+			return nil, 0, Truncated
 		}
 		size := extensionUnit + int(rest[1])*extensionUnit
 		switch info.Proto {
 		case extHopByHop:
 			if n > 0 {
-				return BadExtension // must come first: RFC 8200 section 4.1
+				return nil, 0, BadExtension // must come first: RFC 8200 section 4.1
 			}
 		case extRouting:
 			if rest[2] == 0 || rest[3] > 0 {
-				return SourceRoute // type 0: RFC 5095; segments left
+				return nil, 0, SourceRoute // type 0: RFC 5095; segments left
 			}
 		case extFragment:
 			fragments++
@@ -87,19 +101,16 @@ func parseExtensions(rest []byte, info *Info) Reason {
 		}
 		left -= size
 		if n == maxExtensions || left < 0 || fragments > 1 {
-			return BadExtension
+			return nil, 0, BadExtension
 		}
 		if size > len(rest) {
-			return BadLength
+			return nil, 0, BadLength
 		}
 		info.Proto = rest[0]
 		info.L4 += uint16(size)
 		rest = rest[size:]
 	}
-	if fragment != 0 {
-		return parseFragment(rest, int(fragment&fragmentOffset6), fragment&moreFragments6 != 0, ProtoICMPv6, info)
-	}
-	return parseTransport(rest, ProtoICMPv6, info)
+	return rest, fragment, OK
 }
 
 // isExtension reports whether proto is an extension header that we walk over.

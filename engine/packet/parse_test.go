@@ -200,7 +200,7 @@ var transportCases = []reasonCase{
 }
 
 func allReasonCases() []reasonCase {
-	return slices.Concat(etherCases, ipv4Cases, ipv6Cases, transportCases)
+	return slices.Concat(etherCases, ipv4Cases, ipv6Cases, transportCases, quoteCases())
 }
 
 func TestParseReasons(t *testing.T) {
@@ -212,7 +212,7 @@ func TestParseReasons(t *testing.T) {
 		}
 		seen[c.want] = true
 	}
-	for r := OK; r <= UnknownProto; r++ {
+	for r := OK; r <= BadQuote; r++ {
 		if !seen[r] {
 			t.Errorf("no case makes Parse return %v", r)
 		}
@@ -221,7 +221,7 @@ func TestParseReasons(t *testing.T) {
 
 // TestParseTagged runs every case again behind a tag: nothing else may differ.
 func TestParseTagged(t *testing.T) {
-	for _, c := range slices.Concat(ipv4Cases, ipv6Cases, transportCases) {
+	for _, c := range slices.Concat(ipv4Cases, ipv6Cases, transportCases, quoteCases()) {
 		tagged := slices.Insert(slices.Clone(c.frame), 12, 0x81, 0x00, 0x60, 0x07)
 		var info, plain Info
 		if got := Parse(tagged, &info); got != c.want {

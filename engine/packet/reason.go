@@ -17,7 +17,7 @@ const (
 	BadVersion     // the IP version field contradicts the EtherType
 	BadLength      // a length field contradicts the frame or another length
 	BadIPChecksum  // IPv4 header checksum wrong (RFC 1812 section 5.2.2)
-	BadL4Checksum  // TCP, UDP or ICMP checksum wrong, if the engine verifies them; always: none on UDP over IPv6
+	BadL4Checksum  // TCP, UDP or ICMP checksum wrong, if the engine verifies them; always: that of an ICMP error about a flow, none on UDP over IPv6
 	BadExtension   // IPv6 extension headers too many, too long or out of place
 	BadSource      // source address that no host can have (multicast, unspecified, loopback and the like)
 	BadDestination // destination address that no host can have, likewise
@@ -25,6 +25,7 @@ const (
 	BadTCPFlags    // TCP flags that no stack sends (none at all, SYN+FIN, SYN+RST)
 	SourceRoute    // IPv4 source route or IPv6 routing header with segments left (RFC 6274, RFC 5095)
 	UnknownProto   // neither TCP, UDP, ICMP nor ICMPv6
+	BadQuote       // ICMP error whose quoted packet is too short, lies, or wasn't sent by the error's receiver
 
 	// Found by the engine.
 	TxFull      // the transmit ring had no room
@@ -47,6 +48,7 @@ const (
 	TTLExceeded   // TTL or hop limit would reach zero
 	TooBig        // the packet does not fit the egress MTU
 	ICMPUnhandled // an ICMP type that a virtual server doesn't answer or translate
+	ICMPNoFlow    // an ICMP error about a flow that nobody knows
 	RateLimited   // an answer (RST, ICMP) was due but over its rate limit
 	Silent        // configured to be dropped without an answer
 
@@ -74,6 +76,7 @@ var reasonNames = [Reasons]string{
 	SourceRoute:    "source_route",
 	Fragment:       "fragment",
 	UnknownProto:   "unknown_proto",
+	BadQuote:       "bad_quote",
 	TxFull:         "tx_full",
 	HandoffFull:    "handoff_full",
 	NoPort:         "no_port",
@@ -91,6 +94,7 @@ var reasonNames = [Reasons]string{
 	TTLExceeded:    "ttl_exceeded",
 	TooBig:         "too_big",
 	ICMPUnhandled:  "icmp_unhandled",
+	ICMPNoFlow:     "icmp_no_flow",
 	RateLimited:    "rate_limited",
 	Silent:         "silent",
 

@@ -56,13 +56,15 @@ func (v *target) icmp() []hostile {
 		{"ping", "", ping, ponged},
 		{"ping by broadcast", "", patch(ping, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), "other_station"},
 		{"ping by multicast", "", patch(ping, 0, 0x01, 0, 0x5e, 0, 0, 1), "other_station"},
-		{"unreachable to a SNIP", lab.ServerPlane, message(3, v.snip4(0)), "icmp_unhandled"},
-		{"time exceeded to a SNIP", lab.ServerPlane, message(11, v.snip4(0)), "icmp_unhandled"},
+		{"unreachable to a SNIP", lab.ServerPlane, message(3, v.snip4(0)), "bad_quote"}, // the SNIP didn't send that
+		{"time exceeded to a SNIP", lab.ServerPlane, message(11, v.snip4(0)), "bad_quote"},
+		{"unreachable", "", message(3, v.vip4(0)), "bad_quote"},
+		{"time exceeded", "", message(11, v.vip4(0)), "bad_quote"},
+		{"parameter problem", "", message(12, v.vip4(0)), "bad_quote"},
 	}
 	for name, typ := range map[string]byte{
-		"echo reply": 0, "unreachable": 3, "source quench": 4, "redirect": 5, "router advertisement": 9,
-		"router solicitation": 10, "time exceeded": 11, "parameter problem": 12, "timestamp request": 13,
-		"address mask request": 17, "type 255": 255,
+		"echo reply": 0, "source quench": 4, "redirect": 5, "router advertisement": 9,
+		"router solicitation": 10, "timestamp request": 13, "address mask request": 17, "type 255": 255,
 	} {
 		cases = append(cases, hostile{name, "", message(typ, v.vip4(0)), "icmp_unhandled"})
 	}
@@ -78,11 +80,14 @@ func (v *target) icmp6() []hostile {
 	}
 	cases := []hostile{
 		{"ping", "", pt.Echo(hostile6, v.vip6(0)), ponged},
-		{"packet too big to a SNIP", lab.ServerPlane, message(2, v.snip6(0)), "icmp_unhandled"},
+		{"packet too big to a SNIP", lab.ServerPlane, message(2, v.snip6(0)), "bad_quote"},
+		{"unreachable", "", message(1, v.vip6(0)), "bad_quote"},
+		{"packet too big", "", message(2, v.vip6(0)), "bad_quote"},
+		{"time exceeded", "", message(3, v.vip6(0)), "bad_quote"},
+		{"parameter problem", "", message(4, v.vip6(0)), "bad_quote"},
 	}
 	for name, typ := range map[string]byte{
-		"type 0": 0, "unreachable": 1, "packet too big": 2, "time exceeded": 3, "parameter problem": 4,
-		"echo reply": 129, "multicast listener query": 130, "router advertisement": 134,
+		"type 0": 0, "type 5": 5, "echo reply": 129, "multicast listener query": 130, "router advertisement": 134,
 		"neighbour solicitation": 135, "neighbour advertisement": 136, "redirect": 137, "type 255": 255,
 	} {
 		cases = append(cases, hostile{name, "", message(typ, v.vip6(0)), "icmp_unhandled"})

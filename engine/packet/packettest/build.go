@@ -70,6 +70,21 @@ func Echo(src, dst string, opts ...Option) []byte {
 	})
 }
 
+// ICMPError builds an ICMP or ICMPv6 error from src to dst, both addresses, that
+// quotes an IP packet or the beginning of one. rest is what follows the error's
+// checksum: the MTU of a packet that is too big.
+func ICMPError(typ, code uint8, rest uint32, src, dst string, quote []byte, opts ...Option) []byte {
+	s := newSpec(address(src), address(dst), opts)
+	if s.src.Addr().Is4() {
+		s.payload = quote
+		return s.build(layers.IPProtocolICMPv4, &layers.ICMPv4{
+			TypeCode: layers.CreateICMPv4TypeCode(typ, code), Id: uint16(rest >> 16), Seq: uint16(rest),
+		})
+	}
+	s.payload = append(binary.BigEndian.AppendUint32(nil, rest), quote...)
+	return s.build(layers.IPProtocolICMPv6, &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(typ, code)})
+}
+
 // Raw builds an IP packet of any protocol from src to dst, both addresses,
 // around the Payload option's bytes.
 func Raw(proto uint8, src, dst string, opts ...Option) []byte {

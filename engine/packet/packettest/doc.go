@@ -4,8 +4,8 @@
 //
 // # Builders
 //
-// [TCP], [UDP] and [Echo] build a whole Ethernet frame from two addresses and
-// options; the address family follows from the addresses:
+// [TCP], [UDP], [Echo], [ICMPError] and [Raw] build a whole Ethernet frame from
+// addresses and options; the address family follows from the addresses:
 //
 //	packettest.TCP("192.0.2.1:40000", "198.51.100.1:80",
 //		packettest.Flags("S"), packettest.VLAN(7))

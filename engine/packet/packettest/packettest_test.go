@@ -40,6 +40,8 @@ func TestBuiltFramesDecode(t *testing.T) {
 		"fragments v6":       TCP(client6, service6, Fragment(8, true), PayloadSize(8)),
 		"to the DNS port":    UDP(client4, "192.0.2.2:53", PayloadSize(5)),
 		"to the VXLAN port":  UDP(client4, "192.0.2.2:4789", PayloadSize(60)),
+		"ICMP error":         ICMPError(3, 4, 1400, "192.0.2.9", "192.0.2.1", TCP(client4, service4)[14:], TTL(9)),
+		"ICMPv6 error":       ICMPError(2, 0, 1400, "2001:db8::9", "2001:db8::1", TCP(client6, service6)[14:], HopByHop(8)),
 		"any other protocol": Raw(47, "192.0.2.1", "192.0.2.2", PayloadSize(5)),
 	} {
 		if p, err := Decode(frame); err != nil {
