@@ -32,6 +32,10 @@
 // fragment, may send it on: it changes the hash and says Hand. A Handler that
 // must wait for that is a Holder, and says Hold.
 //
+// An ICMP error about a flow belongs to the flow's owner: it is hashed by the
+// addresses and ports that it quotes, swapped. A card can't do that, so errors
+// are handed over more often than other packets.
+//
 // # Frame ledger
 //
 // At any moment each frame of the Arena is in exactly one place: on an engine's

@@ -9,7 +9,7 @@ type Snapshot struct {
 	Hasher     *rss.Hasher    // the cluster's RSS key, ready to hash with
 	Cores      *rss.CoreTable // which engine owns a hash
 	FinishL4   bool           // finish transport checksums that senders left to hardware
-	VerifyL4   bool           // verify TCP, UDP and ICMP checksums too
+	VerifyL4   bool           // verify TCP, UDP and ICMP checksums too; those of ICMP errors about flows are verified in any case
 
 	// App is the Handler's own immutable part. The Handler asserts its type
 	// once a batch.

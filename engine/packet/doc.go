@@ -34,5 +34,6 @@
 //
 // Frames up to 65,535 bytes, with at most one 802.1Q tag. Of a fragment Parse
 // reads the addresses and the protocol; [PartOf] and [FirstFragment] read
-// the rest. IPv6 jumbograms, AH and ESP aren't understood.
+// the rest. Of what an ICMP error quotes it reads the addresses and the ports.
+// IPv6 jumbograms, AH and ESP aren't understood.
 package packet
