@@ -69,6 +69,10 @@ func (h *Handler) answerPing(s *Services, p *engine.Packet) {
 		drop(p, packet.NotOurs)
 		return
 	}
+	if p.Flags&packet.FlagICMPError != 0 {
+		drop(p, packet.ICMPNoFlow)
+		return
+	}
 	n := packet.EchoReply(frame, &p.Info)
 	if n == 0 {
 		drop(p, packet.ICMPUnhandled)

@@ -27,6 +27,7 @@ type counters struct {
 	backends []tally // by slot
 	answers  [packet.Reasons]uint64
 	pings    uint64
+	errors   uint64
 	unlisted uint64
 }
 

@@ -65,6 +65,29 @@
 // out or a packet doesn't fit the way out. Answers go by the routing table, in
 // the place of the packet that drew them, at a limited rate.
 //
+// # ICMP errors about flows
+//
+// Routers and hosts on a flow's way send errors about its packets: too big,
+// unreachable, TTL exceeded, bad parameter. They go to whom the quoted packet
+// claims to be from, a VIP or a SNIP, and the Handler passes them on to whoever
+// sent it in truth, so that path MTU discovery works through it:
+//
+//	       error                                 quotes
+//	nat    router -> VIP     becomes             VIP:vp -> client:cp      becomes
+//	       SNIP -> backend                       backend:bp -> SNIP:sp
+//	nat    router -> SNIP    becomes             SNIP:sp -> backend:bp    becomes
+//	       VIP -> client                         client:cp -> VIP:vp
+//	dsr    router -> VIP     goes to the backend as it is
+//
+// An error about no flow is dropped; one about a flow in dsr without a record
+// goes where the hash says, like the flow's packets. None opens, prolongs or
+// ends a flow, and none is answered. Whether an error is true, the Handler can't
+// know: it follows no sequence numbers that a quoted segment could be held
+// against. Its receiver does, as it must on any path (RFC 5927 section 4), and
+// finds them as it sent them. For each error that comes in at most one goes out,
+// of the same length, so there is no rate limit: it would make path MTU
+// discovery fail when somebody forges errors.
+//
 // # Invariants
 //
 //   - Services never change once built; any number of engines may read them.
@@ -75,7 +98,10 @@
 //
 // # Limits
 //
-// ICMP messages other than echo requests are dropped, and so are fragments of
-// ICMP: path MTU discovery through nat works by the answers above, not by those
-// of routers further away. Round robin counts an engine for itself.
+// ICMP messages other than echo requests and errors about TCP and UDP packets are
+// dropped, and so are fragments of ICMP, and errors about later fragments, which
+// have no ports: the one about the first says the same. The quoted identification
+// of a fragment is the one that nat gave it. In nat, what a backend's kernel
+// learns of a path's MTU it learns of the SNIP, for all clients of that SNIP
+// alike. Round robin counts an engine for itself.
 package vserver

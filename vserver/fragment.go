@@ -19,9 +19,9 @@ const expirePerPass = 512
 // portless handles packets that classify can't look up by their ports. It reports
 // whether this one has got ports since and goes on as its flow's; else its kind is
 // set, and if that is decided, its verdict too.
-func (h *Handler) portless(s *Services, p *engine.Packet) bool {
+func (h *Handler) portless(s *Services, p *engine.Packet, frame []byte) bool {
 	if p.Flags&packet.FlagFragment == 0 {
-		p.Scratch[kind] = other
+		h.classifyOther(s, p, frame)
 		return false
 	}
 	if p.Flags&packet.FlagPorts == 0 && !h.learn(s, p) {

@@ -51,6 +51,9 @@ func FuzzDecide(f *testing.F) {
 	f.Add(pt.Echo("2001:db8:c::7", "2001:db8:1::10", pt.HopByHop(8)), uint8(0), false)
 	f.Add(paths[0].open(pt.IPOption(148, 0, 0)), uint8(0), false)
 	f.Add(pt.UDP("10.1.0.1:80", "10.1.0.254:2000"), uint8(1), false)
+	for _, p := range paths {
+		f.Add(p.tooBig(p.build(p.vip, p.client)), uint8(0), false)
+	}
 
 	f.Fuzz(func(t *testing.T, frame []byte, in uint8, summed bool) {
 		if len(frame) > n.arena.MaxPacket() {

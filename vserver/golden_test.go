@@ -102,12 +102,46 @@ var goldens = map[string]struct {
 		n.one(serverSide, pt.TCP("10.1.0.1:80", "10.1.0.254:4000"))
 		n.one(clientSide, tcp("198.51.100.77:80", "S"))
 	}},
+	"icmp": {errorConfig(), func(n *testNode) {
+		for i, p := range paths {
+			c := n.dial(p, i)
+			for _, way := range c.passages(pt.PayloadSize(60)) {
+				n.one(way.side, c.p.tooBig(way.out))
+				n.one(way.side, c.p.aboutQuote(p.troubles()[3], way.out[ipAt:][:headerSize(p)+8])) // as RFC 792 wants it
+			}
+			direct := p.from(i)
+			direct.vip = direct.vip[:len(direct.vip)-2] + "81"
+			n.one(clientSide, direct.open())
+			n.one(clientSide, p.tooBig(direct.build(direct.vip, direct.client, pt.PayloadSize(60))))
+			n.one(clientSide, p.tooBig(direct.build(direct.vip, p.from(9).client))) // without a record
+			n.one(clientSide, p.tooBig(p.build(p.vip, p.from(9).client)))           // of no flow
+			n.one(clientSide, damaged(p.tooBig(p.build(p.vip, c.p.client))))
+		}
+	}},
 }
 
 func vlanConfig() Config {
 	cfg := testConfig(NAT, Maglev, 1)
 	cfg.Services[0].Backends[0].Address = addrs("10.2.0.1")[0]
 	return cfg
+}
+
+// errorConfig has a service in dsr on port 81 beside each one in nat.
+func errorConfig() Config {
+	cfg := testConfig(NAT, Maglev, 3)
+	for _, s := range testConfig(DSR, Maglev, 3).Services {
+		s.Name, s.Port = s.Name+"-dsr", 81
+		cfg.Services = append(cfg.Services, s)
+	}
+	return cfg
+}
+
+// headerSize is the length of an IP header of the path's packets.
+func headerSize(p path) int {
+	if p.v6() {
+		return packet.IPv6Size
+	}
+	return packet.IPv4Size
 }
 
 func TestGolden(t *testing.T) {
@@ -205,6 +239,9 @@ func run(t *testing.T, cfg Config, in []capture) (out []capture, counters string
 		}
 	}
 	fmt.Fprintf(&b, "pings %d\n", h.Pings)
+	if h.Errors > 0 {
+		fmt.Fprintf(&b, "errors %d\n", h.Errors)
+	}
 	for _, r := range n.services().Report([]*Counters{h}) {
 		for _, be := range r.Backends {
 			fmt.Fprintf(&b, "%s/%s %+v\n", r.Config.Name, be.Config.Name, be.Traffic)

@@ -82,19 +82,21 @@ func (h *Handler) Close() error { return h.table.Close() }
 // What a packet is, as classify finds it. Scratch holds it, and what goes with
 // it, from stage to stage.
 const (
-	stray    = iota // isn't for this node, or not that way
-	stranger        // neither VIP nor SNIP
-	unserved        // to a VIP, but to none of its services
-	other           // without ports, to whomever: ICMP
-	decided         // a fragment that has got its verdict
-	request         // of a client to a service: this and the next belong to flows
-	response        // of a backend to a SNIP
+	stray       = iota // isn't for this node, or not that way
+	stranger           // neither VIP nor SNIP
+	unserved           // to a VIP, but to none of its services
+	other              // without ports, to whomever: ICMP
+	decided            // a fragment that has got its verdict
+	request            // of a client to a service: this and the next belong to flows
+	response           // of a backend to a SNIP
+	clientError        // ICMP error about what a service sent to a client
+	serverError        // ICMP error about what a SNIP sent to a backend
 )
 
 // Places in Packet.Scratch.
 const (
 	kind = iota
-	slot // request: the service's; response: the SNIP's number; stray: the reason
+	slot // request, clientError: the service's; response, serverError: the SNIP's number; stray: the reason
 	hint
 	_ // of a fragment that goes on: its datagram's fragments.Tag
 )
@@ -149,7 +151,7 @@ func (h *Handler) classify(s *Services, batch []engine.Packet) {
 			p.Scratch[kind], p.Scratch[slot] = stray, uint32(why)
 			continue
 		}
-		if p.Flags&(packet.FlagPorts|packet.FlagFragment) != packet.FlagPorts && !h.portless(s, p) {
+		if p.Flags&(packet.FlagPorts|packet.FlagFragment) != packet.FlagPorts && !h.portless(s, p, frame) {
 			continue
 		}
 		h.table.Touch(p.Hash)
@@ -187,6 +189,10 @@ func (h *Handler) act(s *Services, batch []engine.Packet) {
 			h.serve(s, p, &s.services[p.Scratch[slot]])
 		case response:
 			h.back(s, p)
+		case clientError:
+			h.errorToBackend(s, p, &s.services[p.Scratch[slot]])
+		case serverError:
+			h.errorToClient(s, p)
 		case unserved:
 			h.refuse(s, p, packet.NoService, s.config.OnNoService)
 		case other:

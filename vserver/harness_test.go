@@ -273,7 +273,11 @@ func (n *testNode) release() (out []outcome) {
 func (n *testNode) place(number uint32, in uint8, f []byte) engine.Packet {
 	p := engine.Packet{Segment: engine.Segment{Frame: number, Off: engine.Headroom, Len: uint16(len(f))}, In: in}
 	copy(n.arena.Bytes(p.Segment), f)
-	if p.Reason = packet.Parse(f, &p.Info); p.Reason == packet.OK {
+	p.Reason = packet.Parse(f, &p.Info)
+	if p.Flags&packet.FlagICMPError != 0 && !packet.VerifyL4(f, &p.Info) {
+		p.Reason = packet.BadL4Checksum
+	}
+	if p.Reason == packet.OK {
 		p.Hash = hashOf(n.snapshot.Hasher, f, &p.Info)
 	}
 	return p
@@ -287,6 +291,9 @@ func (n *testNode) one(in uint8, frame []byte) outcome {
 
 // hashOf hashes as the engine does.
 func hashOf(h *rss.Hasher, frame []byte, info *packet.Info) uint32 {
+	if info.Flags&packet.FlagICMPError != 0 {
+		return hashOfQuote(h, frame[info.QuoteL3():], info)
+	}
 	ports := info.Flags&packet.FlagPorts != 0
 	if info.Flags&packet.FlagIPv6 != 0 {
 		addrs := (*[32]byte)(frame[info.L3+8:])
@@ -300,6 +307,16 @@ func hashOf(h *rss.Hasher, frame []byte, info *packet.Info) uint32 {
 		return h.IPv4(addrs, info.Ports())
 	}
 	return h.IPv4Addrs(addrs)
+}
+
+// hashOfQuote hashes the packets that travel as the error does that quotes one.
+func hashOfQuote(h *rss.Hasher, quote []byte, info *packet.Info) uint32 {
+	if info.Flags&packet.FlagIPv6 != 0 {
+		back := append(append([]byte{}, quote[24:40]...), quote[8:24]...)
+		return h.IPv6((*[32]byte)(back), info.Ports())
+	}
+	back := append(append([]byte{}, quote[16:20]...), quote[12:16]...)
+	return h.IPv4(binary.BigEndian.Uint64(back), info.Ports())
 }
 
 // sent fails the test unless the frame left through the interface.

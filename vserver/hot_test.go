@@ -31,6 +31,8 @@ func TestNoAllocations(t *testing.T) {
 		"return without flow":       {pt.TCP("10.1.0.1:80", "10.1.0.254:4000")},
 		"another station's":         {p4.open(pt.MACs(routerMAC, routerMAC)), p4.open(pt.VLAN(11))},
 		"wrong plane":               {pt.TCP("10.1.0.1:80", "10.1.0.254:4001")},
+		"ICMP errors of no flow":    {p4.tooBig(pt.TCP(p4.vip, p4.client)), p6.tooBig(pt.UDP("[fd00:1::254]:4000", "[fd00:1::1]:80"))},
+		"ICMP errors in dsr":        {p4.tooBig(pt.TCP("198.51.100.10:81", p4.client))},
 		"fragment":                  {p6.open(pt.Fragment(0, true), pt.PayloadSize(16))},
 		"fragments, first last":     {p6.open(pt.Fragment(24, false), pt.PayloadSize(9)), p6.open(pt.Fragment(0, true), pt.PayloadSize(16))},
 		"fragments that overlap":    {p6.open(pt.Fragment(0, true), pt.PayloadSize(16)), p6.open(pt.Fragment(16, true), pt.PayloadSize(16))},
@@ -61,6 +63,35 @@ func TestNoAllocations(t *testing.T) {
 }
 
 func tcp(to, flags string) []byte { return pt.TCP("192.0.2.7:40000", to, pt.Flags(flags)) }
+
+// Errors about flows are passed on without allocating, both ways.
+func TestNoAllocationsOfErrors(t *testing.T) {
+	n := newNode(t, testConfig(NAT, Maglev, 2))
+	var ready, batch []engine.Packet
+	var frames [][]byte
+	for i, p := range paths {
+		for _, way := range n.dial(p, i).passages(pt.PayloadSize(40)) {
+			f := toNode(way.side, p.tooBig(way.out))
+			ready = append(ready, n.place(uint32(len(frames)), way.side, f))
+			frames = append(frames, f)
+		}
+	}
+	batch = append(batch, ready...)
+	if got := testing.AllocsPerRun(20, func() {
+		copy(batch, ready)
+		for i, f := range frames {
+			copy(n.arena.Bytes(batch[i].Segment), f)
+		}
+		n.handler.Decide(&n.snapshot, n.now, batch)
+		for i := range batch {
+			if batch[i].Verdict != engine.Transmit {
+				t.Fatalf("dropped: %v", batch[i].Reason)
+			}
+		}
+	}); got != 0 {
+		t.Errorf("%v allocations", got)
+	}
+}
 
 // A return packet's way is the busiest; it must not allocate either.
 func TestNoAllocationsOnTheWayBack(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 type Counters struct {
 	Answers  [packet.Reasons]uint64 // packets that drew a reset or an ICMP error instead of being dropped for this reason
 	Pings    uint64                 // echo requests answered
+	Errors   uint64                 // ICMP errors about flows passed on
 	Unlisted uint64                 // dsr: new flows balanced without a record, for want of room
 	Flows    flows.Stats
 
@@ -22,7 +23,7 @@ type Counters struct {
 // engine.Call).
 func (h *Handler) Counters() *Counters {
 	return &Counters{
-		Answers: h.count.answers, Pings: h.count.pings, Unlisted: h.count.unlisted,
+		Answers: h.count.answers, Pings: h.count.pings, Errors: h.count.errors, Unlisted: h.count.unlisted,
 		Flows:    h.table.Stats(),
 		services: slices.Clone(h.count.services),
 		backends: slices.Clone(h.count.backends),

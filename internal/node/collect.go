@@ -78,7 +78,7 @@ func (n *Node) engineStatus(id int, r *reading) EngineStatus {
 		LongestPassUS: float64(c.LongestPass) / float64(time.Microsecond),
 		RxPackets:     c.RxPackets, RxBytes: c.RxBytes, TxPackets: c.TxPackets, TxBytes: c.TxBytes,
 		OwnedPackets: c.Owned, HandedOff: c.HandedOff, TakenOver: c.TakenOver, Held: c.Held,
-		Pings: v.Pings,
+		Pings: v.Pings, ICMPErrors: v.Errors,
 		Flows: v.Flows.Flows, FlowCapacity: n.cfg.FlowCapacity,
 		EvictedFlows: v.Flows.Evicted, UnlistedFlows: v.Unlisted,
 		Dropped: byReason(&c.Dropped), Answered: byReason(&v.Answers),

@@ -29,6 +29,7 @@ var (
 	engineTakenOver = metric("engine_taken_over_packets_total", "Packets that other engines handed over.", "engine")
 	engineHeld      = metric("engine_held_packets", "Fragments that wait for their datagram's first one.", "engine")
 	enginePings     = metric("engine_pings_total", "Echo requests answered.", "engine")
+	engineErrors    = metric("engine_icmp_errors_total", "ICMP errors about flows passed on to the end that they are for.", "engine")
 	engineFlows     = metric("engine_flows", "Flows in the table.", "engine")
 	engineCapacity  = metric("engine_flow_capacity", "Flows that the table has room for.", "engine")
 	engineEvicted   = metric("engine_evicted_flows_total", "Flows, half-open or closed, that gave way to new ones.", "engine")

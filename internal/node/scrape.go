@@ -83,6 +83,7 @@ func (m meter) engine(e EngineStatus) {
 	m.count(engineTakenOver, e.TakenOver, id)
 	m.gauge(engineHeld, float64(e.Held), id)
 	m.count(enginePings, e.Pings, id)
+	m.count(engineErrors, e.ICMPErrors, id)
 	m.gauge(engineFlows, float64(e.Flows), id)
 	m.gauge(engineCapacity, float64(e.FlowCapacity), id)
 	m.count(engineEvicted, e.EvictedFlows, id)

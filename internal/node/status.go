@@ -50,6 +50,7 @@ type EngineStatus struct {
 	TakenOver     uint64            `json:"taken_over_packets"`
 	Held          uint64            `json:"held_packets"` // fragments that wait for their datagram's first one
 	Pings         uint64            `json:"pings"`        // echo requests answered
+	ICMPErrors    uint64            `json:"icmp_errors"`  // ICMP errors about flows passed on
 	Flows         int               `json:"flows"`
 	FlowCapacity  int               `json:"flow_capacity"`
 	EvictedFlows  uint64            `json:"evicted_flows"`  // half-open or closed ones that gave way to new ones
