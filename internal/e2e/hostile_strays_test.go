@@ -95,6 +95,32 @@ func (v *target) icmp6() []hostile {
 	return cases
 }
 
+// forgedErrors are ICMP errors that quote what VIP and SNIPs might have sent. An
+// error about an honest connection goes on, and its receiver sees by the
+// sequence number that it is forged.
+func (v *target) forgedErrors() []hostile {
+	const server = lab.ServerPlane
+	backend4, backend6 := at(v.lab.Backends[0].Addr.V4, 7), at(v.lab.Backends[0].Addr.V6, 7)
+	about4 := func(dst string, quoted []byte) []byte { return pt.ICMPError(3, 4, 68, hostile4, dst, quoted[ipAt:]) }
+	about6 := func(dst string, quoted []byte) []byte { return pt.ICMPError(1, 4, 0, hostile6, dst, quoted[ipAt:]) }
+	honest4, honest6 := v.honest[0].c.LocalAddr().String(), v.honest[1].c.LocalAddr().String()
+	stray4 := about4(v.vip4(0), pt.TCP(v.vip4(origin.EchoPort), hostile4+":4002"))
+	stray6 := about6(v.vip6(0), pt.TCP(v.vip6(origin.EchoPort), "["+hostile6+"]:4002"))
+	return []hostile{
+		{"about no flow", "", stray4, "icmp_no_flow"},
+		{"about no flow, IPv6", "", stray6, "icmp_no_flow"},
+		{"about no service", "", about4(v.vip4(0), pt.TCP(v.vip4(9), hostile4+":4002")), "icmp_no_flow"},
+		{"about no flow of a SNIP", server, about4(v.snip4(0), pt.TCP(v.snip4(5000), backend4)), "icmp_no_flow"},
+		{"about no flow of a SNIP, IPv6", server, about6(v.snip6(0), pt.TCP(v.snip6(5000), backend6)), "icmp_no_flow"},
+		{"about a ping", "", about4(v.vip4(0), pt.Echo(v.vip4(0), hostile4)), "icmp_unhandled"},
+		{"without ports", "", about4(v.vip4(0), pt.TCP(v.vip4(7), hostile4+":1")[:ipAt+27]), "bad_quote"},
+		{"damaged", "", flip(stray4, len(stray4)-1), "bad_l4_checksum"},
+		{"damaged, IPv6", "", flip(stray6, len(stray6)-1), "bad_l4_checksum"},
+		{"about an honest connection", "", about4(v.vip4(0), pt.TCP(v.vip4(origin.EchoPort), honest4)), forwarded},
+		{"about an honest connection, IPv6", "", about6(v.vip6(0), pt.TCP(v.vip6(origin.EchoPort), honest6)), forwarded},
+	}
+}
+
 // icmpSum gives an ICMP or ICMPv6 message its checksum.
 func icmpSum(frame []byte) []byte {
 	at, pseudo := l4At4, []byte(nil)

@@ -255,6 +255,7 @@ func TestHostileFrames(t *testing.T) {
 		{"fragments", v.fragments()},
 		{"ICMP", v.icmp()},
 		{"ICMPv6", v.icmp6()},
+		{"forged ICMP errors", v.forgedErrors()},
 		{"no flow", v.strays()},
 	} {
 		t.Run(group.name, func(t *testing.T) { v.hit(t, group.cases) })
