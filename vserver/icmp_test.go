@@ -255,6 +255,14 @@ func TestDSRErrorsWithoutRecordGoByHash(t *testing.T) {
 	}
 }
 
+// Without a backend there is nowhere to go by hash.
+func TestDSRErrorsWithoutBackend(t *testing.T) {
+	for _, p := range paths {
+		n := newNode(t, testConfig(DSR, Maglev, 0))
+		n.one(clientSide, p.tooBig(p.build(p.vip, p.client))).dropped(t, packet.ICMPNoFlow)
+	}
+}
+
 // Errors that nobody may believe.
 func TestErrorsThatGoNowhere(t *testing.T) {
 	tcp4, udp4, tcp6 := paths[0], paths[1], paths[2]

@@ -114,6 +114,7 @@ var quotes = []quoteCase{
 	{"half an IPv4 header", tooBig4(sentTCP4()[:19]), BadQuote, 0, 0},
 	{"half an IPv6 header", tooBig6(sentTCP6()[:39]), BadQuote, 0, 0},
 	{"version 6 in IPv4's error", tooBig4(quoted4(sentTCP4(), func(h IPv4) { h[0] = 0x65 })), BadQuote, 0, 0},
+	{"version 4 in IPv6's error", tooBig6(quoted6(sentTCP6(), func(h IPv6) { h[0] = 0x45 })), BadQuote, 0, 0},
 	{"header length below 5", tooBig4(quoted4(sentTCP4(), func(h IPv4) { h[0] = 0x44 })), BadQuote, 0, 0},
 	{"header longer than the quote", tooBig4(quoted4(sentTCP4(), func(h IPv4) { h[0] = 0x4a })), BadQuote, 0, 0},
 	{"total length without ports", tooBig4(quoted4(sentTCP4(), func(h IPv4) { h.SetTotalLen(27) })), BadQuote, 0, 0},
@@ -136,6 +137,9 @@ var quotes = []quoteCase{
 	{"extensions behind padding", extended4(append(sentUDP4(), make([]byte, 100)...), 32), OK, ProtoUDP, 8},
 	{"extensions beyond the end", extended4(sentTCP4(), 17), BadQuote, 0, 0},
 	{"extensions beyond the end v6", extended6(sentTCP6(), 11), BadQuote, 0, 0},
+	{"extensions behind 128 bytes, time exceeded v6", packettest.ICMPError(ICMPv6TimeExceeded, 0, 16<<24, router6, sender6,
+		append(sentTCP6(packettest.PayloadSize(68)), 1, 2, 3, 4)), OK, ProtoTCP, 88},
+	{"MTU in the place of a length v6", packettest.ICMPError(ICMPv6PacketTooBig, 0, 99<<24, router6, sender6, sentTCP6()), OK, ProtoTCP, 20},
 	{"extensions over the ports", extended4(sentTCP4(), 6), BadQuote, 0, 0},
 	{"extensions over the ports v6", extended6(sentTCP6(), 5), BadQuote, 0, 0},
 }
