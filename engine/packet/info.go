@@ -25,9 +25,9 @@ type Info struct {
 	TCPFlags uint8 // byte 13 of the TCP header, valid iff Proto is TCP and not a fragment
 	ICMPType uint8 // valid iff Proto is ICMP or ICMPv6 and not a fragment
 
-	// Valid iff FlagICMPError: where the quoted packet lies in the error, see
-	// Quote. The ports are then the quoted ones, swapped: those of the packets
-	// that travel as the error does.
+	// Valid iff FlagICMPError: where the quoted packet lies in the error, as
+	// parseQuote draws it. The ports are then the quoted ones, swapped: those of
+	// the packets that travel as the error does.
 	QuoteL4    uint16 // transport header of the quoted packet
 	QuoteEnd   uint16 // one past what is quoted of it
 	QuoteProto uint8  // its transport protocol: ProtoTCP or ProtoUDP

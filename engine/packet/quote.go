@@ -35,8 +35,8 @@ func (i *Info) QuoteL3() int { return int(i.L4) + ICMPSize }
 //
 // It sets FlagICMPError if that packet is TCP or UDP and the ports are in it.
 // Errors about other protocols and about later fragments stay as they are. What
-// is checked follows RFC 5508 REQ-3; the quoted transport checksum isn't,
-// for hardly any quote holds all that it covers.
+// is checked follows RFC 5508 REQ-3; the quoted transport checksum isn't, for
+// hardly any quote holds all that it covers.
 func parseQuote(p []byte, header int, info *Info) Reason {
 	h := ICMP(p[header:])
 	quote := h[ICMPSize:]
