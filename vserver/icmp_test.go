@@ -215,6 +215,23 @@ func drawQuote(rt *rapid.T, p path, frame []byte) (size int, e trouble, behind [
 	return size, e, tail.Draw(rt, "extensions")
 }
 
+// Of a fragmented datagram, the first fragment has the ports: errors about it are
+// passed on. It is quoted with the identification that nat gave it.
+func TestErrorsAboutFirstFragments(t *testing.T) {
+	for _, p := range []path{paths[1], paths[3]} {
+		n := newNode(t, testConfig(NAT, Maglev, 2))
+		for _, way := range n.dial(p, 0).passages(pt.Fragment(0, true), pt.PayloadSize(64)) {
+			o := n.one(way.side, p.tooBig(way.out)).sent(t, way.back)
+			pt.Check(t, o.frame, pt.WantSrc(way.src), pt.WantDst(way.dst))
+			var sent packet.Info
+			packet.Parse(way.in, &sent)
+			if got, want := o.frame[o.QuoteL4:o.QuoteEnd], way.in[sent.L4:sent.End]; string(got) != string(want) {
+				t.Errorf("%s, %s: quotes\n%x, want\n%x", p.name, way.name, got, want)
+			}
+		}
+	}
+}
+
 // In dsr the packet was the backend's own: the error reaches it as it is.
 func TestDSRPassesErrorsOn(t *testing.T) {
 	for _, p := range paths {
