@@ -112,7 +112,7 @@ func (b *Builder) placeServices(s *Services) {
 	keys := make([]serviceKey, len(s.config.Services))
 	for i := range s.config.Services {
 		c := &s.config.Services[i]
-		keys[i] = serviceKey{netip.AddrPortFrom(c.VIP, c.Port), c.Protocol, c.Mode}
+		keys[i] = serviceKey{c.VIP, c.Port, c.Protocol, c.Mode}
 	}
 	refs := b.services.assign(keys)
 	s.roster.Services = slices.Clone(b.services.gens)
@@ -126,8 +126,12 @@ func (b *Builder) placeServices(s *Services) {
 			onNoBackend: c.OnNoBackend, onNoFlow: c.OnNoFlow,
 			config: c,
 		}
-		s.byPort.add(addressOf(c.VIP), portTag(c.Port, uint8(c.Protocol)), ref.Slot())
 		s.vips.add(addressOf(c.VIP), hostTag, 0)
+		if port, ok := c.Port.One(); ok {
+			s.byPort.add(addressOf(c.VIP), portTag(port, uint8(c.Protocol)), ref.Slot())
+		} else {
+			s.spread(addressOf(c.VIP), c.Port, c.Protocol, ref.Slot())
+		}
 		s.list = append(s.list, ref.Slot())
 	}
 }

@@ -44,7 +44,7 @@ type Config struct {
 type ServiceConfig struct {
 	Name     string // unique; letters, digits, dot, dash and underscore, up to 63
 	VIP      netip.Addr
-	Port     uint16
+	Port     PortRange // of several services that have a port, that with the fewest ports gets its packets
 	Protocol Protocol
 	Mode     Mode
 	Method   Method
@@ -63,7 +63,7 @@ type ServiceConfig struct {
 type BackendConfig struct {
 	Name    string // unique in its service; like a service's
 	Address netip.Addr
-	Port    uint16 // 0: the service's port; dsr doesn't translate, so nothing else is allowed there
+	Port    uint16 // 0: the service's, or of several that which the client asks for; dsr doesn't translate, so nothing else is allowed there
 	Weight  int    // share of new flows relative to the others', up to MaxWeight; 0 drains: established flows stay
 }
 
@@ -118,8 +118,10 @@ func (c *Config) SetDefaults() {
 	for i := range c.Services {
 		s := &c.Services[i]
 		s.Timeouts.setDefaults()
-		for j := range s.Backends {
-			setDefault(&s.Backends[j].Port, s.Port)
+		if port, ok := s.Port.One(); ok {
+			for j := range s.Backends {
+				setDefault(&s.Backends[j].Port, port)
+			}
 		}
 	}
 }

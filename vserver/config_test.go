@@ -46,7 +46,7 @@ func TestValidate(t *testing.T) {
 			c.Services = c.Services[:1]
 			c.Services[0].Backends = s.Backends[:1]
 			for i := range MaxAllBackends / MaxBackends {
-				s.Name, s.Port = fmt.Sprint("s", i), uint16(1000+i)
+				s.Name, s.Port = fmt.Sprint("s", i), PortRange(1000+i)
 				c.Services = append(c.Services, s)
 			}
 		}},

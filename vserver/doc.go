@@ -1,7 +1,15 @@
 // Package vserver balances packets over real servers: it decides what becomes
 // of every packet that an engine owns. A virtual server (service) is a VIP, a
-// port and a protocol; its packets go to one of its backends, and all packets
-// of a flow go to the same one.
+// port or several, and a protocol; its packets go to one of its backends, and
+// all packets of a flow go to the same one.
+//
+// # Ports
+//
+// A service has one port, a range, or all. Of several that have a port, that of
+// the one port gets its packets, else that of the range: the index of single
+// ports is asked first, so these cost nothing more, and then the ranges of the
+// VIP, which don't overlap, by binary search. A backend that names no port is
+// reached on the one that the client asks for.
 //
 // # Modes
 //
@@ -103,5 +111,7 @@
 // have no ports: the one about the first says the same. The quoted identification
 // of a fragment is the one that nat gave it. In nat, what a backend's kernel
 // learns of a path's MTU it learns of the SNIP, for all clients of that SNIP
-// alike. Round robin counts an engine for itself.
+// alike. A service that a reload gives a port out of another's range gets that
+// port's established flows too, without knowing them. Round robin counts an
+// engine for itself.
 package vserver

@@ -50,7 +50,7 @@ func (h *Handler) list(s *Services, p *engine.Packet, svc *service, key *flows.F
 	}
 	r, err := h.table.Insert(&flows.Record{
 		ForwardKey: *key, Proto: p.Proto,
-		Backend: be.ref, BackendPort: be.port,
+		Backend: be.ref, BackendPort: be.portFor(p.DstPort),
 		Hash: p.Hash,
 	})
 	if err != nil {

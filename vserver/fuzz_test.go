@@ -16,7 +16,7 @@ func fuzzConfig() Config {
 	cfg.AnswerRate = MaxAnswerRate
 	for i, backend := range []string{"10.1.0.1", "", "10.2.0.1", "10.1.0.200"} {
 		s := cfg.Services[0]
-		s.Name, s.Port, s.Backends = string(rune('a'+i)), 81+uint16(i), nil
+		s.Name, s.Port, s.Backends = string(rune('a'+i)), PortRange(81+i), nil
 		if i%2 == 0 {
 			s.Mode = DSR
 		}

@@ -162,8 +162,11 @@ func (h *Handler) classify(s *Services, batch []engine.Packet) {
 			p.Scratch[kind], p.Scratch[slot] = response, n
 		} else if n, ok := s.byPort.find(dst, portTag(p.DstPort, p.Proto)); ok {
 			p.Scratch[kind], p.Scratch[slot] = request, n
-		} else if _, ok := s.vips.find(dst, hostTag); ok {
+		} else if ranges, ok := s.vips.find(dst, hostTag); ok {
 			p.Scratch[kind] = unserved
+			if n, ok := s.inRange(ranges, p.DstPort, p.Proto); ok {
+				p.Scratch[kind], p.Scratch[slot] = request, n
+			}
 		} else {
 			p.Scratch[kind] = stranger
 		}

@@ -57,6 +57,16 @@ func (x *index) add(a address, tag, value uint32) {
 	x.cells[at] = cell{address: a, tag: tag, value: value}
 }
 
+// set replaces the value under a key that is there.
+func (x *index) set(a address, tag, value uint32) {
+	for at := x.home(a, tag); ; at++ {
+		if c := &x.cells[at&x.mask]; c.tag == tag && c.address == a {
+			c.value = value
+			return
+		}
+	}
+}
+
 // find returns the value under a key.
 func (x *index) find(a address, tag uint32) (value uint32, ok bool) {
 	for at := x.home(a, tag); ; at++ {

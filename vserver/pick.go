@@ -86,7 +86,7 @@ func (h *Handler) open(s *Services, p *engine.Packet, svc *service, key *flows.F
 	}
 	flow := flows.Record{
 		ForwardKey: *key, Proto: p.Proto,
-		Backend: be.ref, BackendPort: be.port,
+		Backend: be.ref, BackendPort: be.portFor(p.DstPort),
 		Hash: p.Hash,
 	}
 	if !h.pickPort(s, be, &flow) {
@@ -151,7 +151,7 @@ func (h *Handler) pickPort(s *Services, be *backend, flow *flows.Record) bool {
 		n := snips[(first+i)%len(snips)]
 		path := flows.Path{
 			Backend: be.addr, Address: s.snips[n].addr,
-			BackendPort: be.port, SNIP: n, Proto: flow.Proto,
+			BackendPort: flow.BackendPort, SNIP: n, Proto: flow.Proto,
 		}
 		port, hash, err := h.table.PickPort(s.ports, &path, flow.Hash, reclaim)
 		if err == nil {

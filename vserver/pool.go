@@ -43,7 +43,7 @@ type member struct {
 // machines share a pool.
 func memberOf(s *ServiceConfig, b *BackendConfig) member {
 	name := b.Address.String()
-	if b.Port != s.Port {
+	if b.Port != 0 && PortRange(b.Port) != s.Port {
 		name = fmt.Sprintf("%s port %d", name, b.Port)
 	}
 	return member{name, b.Weight}

@@ -11,12 +11,13 @@ import (
 // a Snapshot's App holds. A Builder makes one; it is immutable, so any number
 // of engines may read it.
 type Services struct {
-	byPort index // VIP, port and protocol -> services
-	vips   index // VIP -> nothing: what is asked is whether it is one
+	byPort index // VIP, port and protocol -> services of one port
+	vips   index // VIP -> 1 + index in ranges; 0: it has none
 	bySNIP index // SNIP -> snips
 
 	byWay index // interface and VLAN -> ways
 
+	ranges   []portMap     // services of more than one port, by VIP
 	services []service     // by slot; vacant slots are zero
 	list     []uint32      // slots of the services, in the order of config
 	backends []backend     // by slot
@@ -54,8 +55,8 @@ type service struct {
 // A backend is a real server of one service.
 type backend struct {
 	addr  [16]byte // IPv4-mapped if IPv4
-	port  uint16
-	up    bool // its health check succeeds
+	port  uint16   // 0: the one that the client has asked for
+	up    bool     // its health check succeeds
 	ref   flows.Ref
 	next  *fib.NextHop // valid unless found is NoRoute
 	found fib.Result
@@ -68,6 +69,15 @@ type backend struct {
 // with it in any case.
 func (b *backend) eligible() bool { return b.up && b.config.Weight > 0 }
 
+// portFor returns the port that a flow to a port of the service has at the
+// backend.
+func (b *backend) portFor(port uint16) uint16 {
+	if b.port != 0 {
+		return b.port
+	}
+	return port
+}
+
 // A snip is a source address toward backends. Its number is never given to
 // another, so that flow records may name it.
 type snip struct {
@@ -77,7 +87,8 @@ type snip struct {
 
 // serviceKey is what makes a service the same one after a reload.
 type serviceKey struct {
-	vip   netip.AddrPort
+	vip   netip.Addr
+	ports PortRange
 	proto Protocol
 	mode  Mode
 }

@@ -16,6 +16,7 @@ import (
 type FieldError struct {
 	Path    string
 	Problem string
+	Other   string // the field that it contradicts, where another table has it
 }
 
 // Error returns path and problem.
@@ -26,7 +27,7 @@ func (e *FieldError) Error() string { return "vserver: config: " + e.Path + ": "
 func (c *Config) Validate() error {
 	v := validator{
 		snips: map[netip.Addr]bool{}, vips: map[netip.Addr]bool{},
-		services: map[serviceKey]int{}, names: map[string]int{},
+		ports: map[portsKey]*portSpans{}, names: map[string]int{},
 	}
 	for i := range c.Services {
 		v.vips[c.Services[i].VIP] = true
@@ -51,15 +52,15 @@ func (c *Config) Validate() error {
 
 // A validator collects what is wrong, and remembers what must be unique.
 type validator struct {
-	errs     []error
-	snips    map[netip.Addr]bool
-	vips     map[netip.Addr]bool
-	services map[serviceKey]int // -> index
-	names    map[string]int     // -> index of the service
+	errs  []error
+	snips map[netip.Addr]bool
+	vips  map[netip.Addr]bool
+	ports map[portsKey]*portSpans // -> indices of the services, as slots
+	names map[string]int          // -> index of the service
 }
 
 func (v *validator) fail(path, format string, args ...any) {
-	v.errs = append(v.errs, &FieldError{path, fmt.Sprintf(format, args...)})
+	v.errs = append(v.errs, &FieldError{Path: path, Problem: fmt.Sprintf(format, args...)})
 }
 
 func (v *validator) between(path string, n, least, most int) {
@@ -122,7 +123,9 @@ func (v *validator) checkService(i int, s *ServiceConfig) {
 	check(v, path+".on_no_backend", &refusals, s.OnNoBackend)
 	check(v, path+".on_no_flow", &refusals, s.OnNoFlow)
 	if s.Port == 0 {
-		v.fail(path+".port", "0: give 1 to 65535")
+		v.fail(path+".port", "0: %v", errPorts)
+	} else if !s.Port.valid() {
+		v.fail(path+".port", "%d and %d more: %v", s.Port.First(), s.Port>>16, errPorts)
 	}
 	if v.checkAddr(path+".vip", s.VIP) {
 		v.checkVIP(path, i, s)
@@ -143,12 +146,7 @@ func (v *validator) checkVIP(path string, i int, s *ServiceConfig) {
 	if s.Mode == NAT && !v.hasSNIP(s.VIP) {
 		v.fail(path+".mode", "nat needs an address of the VIP's family in nat.snips")
 	}
-	key := serviceKey{vip: netip.AddrPortFrom(s.VIP, s.Port), proto: s.Protocol}
-	if first, twice := v.services[key]; twice {
-		v.fail(path+".vip", "%s port %d is served by vserver[%d] already", s.VIP, s.Port, first)
-	} else {
-		v.services[key] = i
-	}
+	v.checkPorts(path, i, s)
 }
 
 func (v *validator) hasSNIP(family netip.Addr) bool {
@@ -169,14 +167,16 @@ func (v *validator) checkBackend(path string, s *ServiceConfig, j int, names map
 		names[b.Name] = j
 	}
 	v.between(path+".weight", b.Weight, 0, MaxWeight)
-	if s.Mode == DSR && b.Port != 0 && b.Port != s.Port {
-		v.fail(path+".port", "%d: dsr does not translate ports; leave it out or give %d", b.Port, s.Port)
+	if s.Mode == DSR && b.Port != 0 && PortRange(b.Port) != s.Port {
+		v.fail(path+".port", "%d: dsr does not translate ports; leave it out", b.Port)
 	}
 	if !v.checkAddr(path+".address", b.Address) {
 		return
 	}
 	at := netip.AddrPortFrom(b.Address, b.Port)
-	setDefaultPort(&at, s.Port)
+	if port, ok := s.Port.One(); ok {
+		setDefaultPort(&at, port)
+	}
 	if first, twice := addrs[at]; twice {
 		v.fail(path+".address", "%s is backend[%d] already", at, first)
 	} else {

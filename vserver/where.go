@@ -40,7 +40,7 @@ func (s *Services) Where(hasher *rss.Hasher, cores *rss.CoreTable, t Tuple) Expl
 		Entry:  int(hash % rss.CoreEntries),
 		Engine: int(cores.Engine(hash)),
 	}
-	n, ok := s.byPort.find(addressOf(t.VIP.Addr()), portTag(t.VIP.Port(), uint8(t.Protocol)))
+	n, ok := s.serviceAt(addressOf(t.VIP.Addr()), t.VIP.Port(), uint8(t.Protocol))
 	if !ok {
 		e.Why = s.whyNoService(t)
 		return e
@@ -106,7 +106,7 @@ type Flow struct {
 // pass.
 func (h *Handler) Find(hasher *rss.Hasher, t Tuple) (flow Flow, ok bool) {
 	s := h.services
-	n, ok := s.byPort.find(addressOf(t.VIP.Addr()), portTag(t.VIP.Port(), uint8(t.Protocol)))
+	n, ok := s.serviceAt(addressOf(t.VIP.Addr()), t.VIP.Port(), uint8(t.Protocol))
 	if !ok {
 		return Flow{}, false
 	}

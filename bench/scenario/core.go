@@ -136,7 +136,7 @@ func coreSnapshot(cfg coreConfig) (*engine.Snapshot, *vserver.Services, error) {
 
 func coreServices(cfg coreConfig) vserver.Config {
 	s := vserver.ServiceConfig{
-		Name: "bench", VIP: coreVIP.Addr(), Port: coreVIP.Port(),
+		Name: "bench", VIP: coreVIP.Addr(), Port: vserver.PortRange(coreVIP.Port()),
 		Protocol: cfg.proto, Mode: cfg.mode,
 		Timeouts: vserver.Timeouts{Unreplied: cfg.timeout, Handshake: cfg.timeout},
 	}

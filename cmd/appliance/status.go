@@ -131,7 +131,7 @@ func printEngines(t *tabwriter.Writer, list []node.EngineStatus) {
 
 func printServices(t *tabwriter.Writer, list []node.ServiceStatus) {
 	for _, s := range list {
-		fmt.Fprintf(t, "\nVSERVER %s: %s %s port %d, %s, %s; %d flows, %d packets\n",
+		fmt.Fprintf(t, "\nVSERVER %s: %s %s port %s, %s, %s; %d flows, %d packets\n",
 			s.Name, s.Protocol, s.VIP, s.Port, s.Mode, s.Method, s.Flows, s.Packets)
 		fmt.Fprintln(t, "  BACKEND\tADDRESS\tSTATE\tSINCE\tCHECK\tWEIGHT\tFLOWS\tNEW FLOWS\tPACKETS")
 		for _, b := range s.Backends {

@@ -49,7 +49,7 @@ func printWhere(e env, w node.Where) error {
 	row("bucket", "%d", w.Bucket)
 	row("engine", "%d (core entry %d)", w.Engine, w.CoreEntry)
 	if w.Service != "" {
-		row("vserver", "%s", w.Service)
+		row("vserver", "%s (port %s)", w.Service, w.Ports)
 	}
 	if w.Backend != "" {
 		row("backend", "%s", w.Backend)

@@ -94,17 +94,17 @@ type Log struct {
 
 // VServer is one virtual server.
 type VServer struct {
-	Name        string           `toml:"name"`
-	VIP         netip.Addr       `toml:"vip"`
-	Port        uint16           `toml:"port"`
-	Protocol    vserver.Protocol `toml:"protocol"`
-	Mode        vserver.Mode     `toml:"mode"`
-	Method      vserver.Method   `toml:"method"`
-	OnNoBackend vserver.Refusal  `toml:"on_no_backend"`
-	OnNoFlow    vserver.Refusal  `toml:"on_no_flow"`
-	Backends    []Backend        `toml:"backend"`
-	Health      Health           `toml:"health"`
-	Timeouts    Timeouts         `toml:"timeouts"`
+	Name        string            `toml:"name"`
+	VIP         netip.Addr        `toml:"vip"`
+	Port        vserver.PortRange `toml:"port"`
+	Protocol    vserver.Protocol  `toml:"protocol"`
+	Mode        vserver.Mode      `toml:"mode"`
+	Method      vserver.Method    `toml:"method"`
+	OnNoBackend vserver.Refusal   `toml:"on_no_backend"`
+	OnNoFlow    vserver.Refusal   `toml:"on_no_flow"`
+	Backends    []Backend         `toml:"backend"`
+	Health      Health            `toml:"health"`
+	Timeouts    Timeouts          `toml:"timeouts"`
 }
 
 // Backend is one real server of a virtual server. Its fields are those of
@@ -112,13 +112,14 @@ type VServer struct {
 type Backend struct {
 	Name    string     `toml:"name"`
 	Address netip.Addr `toml:"address"`
-	Port    uint16     `toml:"port"` // 0: the virtual server's
+	Port    uint16     `toml:"port"` // 0: the virtual server's, or that which the client asks for
 	Weight  int        `toml:"weight"`
 }
 
 // Health is how the backends of a virtual server are checked.
 type Health struct {
 	Type      HealthType    `toml:"type"`
+	Port      uint16        `toml:"port"` // 0: the backend's
 	Interval  time.Duration `toml:"interval"`
 	Timeout   time.Duration `toml:"timeout"`
 	Rise      int           `toml:"rise"`

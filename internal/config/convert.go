@@ -79,7 +79,7 @@ func (c *Config) Checks() map[string]health.Check {
 
 func (h *Health) check() health.Check {
 	return health.Check{
-		Type: health.Type(h.Type), Interval: h.Interval, Timeout: h.Timeout, Rise: h.Rise, Fall: h.Fall, Source: h.Source.Addr,
+		Type: health.Type(h.Type), Port: h.Port, Interval: h.Interval, Timeout: h.Timeout, Rise: h.Rise, Fall: h.Fall, Source: h.Source.Addr,
 		Path: h.Path, Host: h.Host, StatusMin: h.StatusMin, StatusMax: h.StatusMax,
 		ServerName: h.ServerName, CA: h.CAFile.CA, Insecure: h.Insecure,
 		Expect: string(h.Expect), ExpectRegexp: h.ExpectRegexp,

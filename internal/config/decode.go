@@ -7,10 +7,12 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"appliance/rss"
+	"appliance/vserver"
 )
 
 // A decoder moves the values of a parsed TOML document into a Config. The TOML
@@ -127,6 +129,9 @@ func isText(into reflect.Value) bool {
 // text moves a string into a field that is one, or that is written as one.
 func (d *decoder) text(path string, into reflect.Value, v any) {
 	s, ok := v.(string)
+	if n, isNumber := v.(int64); isNumber && into.Type() == reflect.TypeFor[vserver.PortRange]() {
+		s, ok = strconv.FormatInt(n, 10), true // the only setting that is a number or a string
+	}
 	if !ok {
 		d.add(path, "%s: give a string, like %s", describe(v), example(into))
 		return
@@ -177,6 +182,8 @@ func example(into reflect.Value) string {
 		return `"2s" or "500ms"`
 	case *netip.Addr:
 		return `"192.0.2.1" or "2001:db8::1"`
+	case *vserver.PortRange:
+		return `"8000-8099", or a port without quotes`
 	case interface{ choices() []string }:
 		return fmt.Sprintf("%q", to.choices()[0])
 	case encoding.TextUnmarshaler:

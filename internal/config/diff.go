@@ -119,7 +119,7 @@ func show(v reflect.Value) string {
 	case Interface:
 		return fmt.Sprint(value.Planes)
 	case VServer:
-		return fmt.Sprintf("%s port %d/%s", value.VIP, value.Port, value.Protocol)
+		return fmt.Sprintf("%s port %s/%s", value.VIP, value.Port, value.Protocol)
 	case Backend:
 		return fmt.Sprintf("%s port %d", value.Address, value.Port)
 	case string:

@@ -153,6 +153,7 @@ var (
 	atMost      = fmt.Sprintf("give at most %d bytes", health.MaxBytes)
 	healthRules = []healthRule{
 		{key: "source", types: anyCheck},
+		{key: "port", types: anyCheck},
 		{"path", webChecks, func(c *health.Check) *string { return &c.Path }, "give an absolute path like /health, escaped as in a URL"},
 		{"host", webChecks, func(c *health.Check) *string { return &c.Host }, "give a name or an address, with or without a port"},
 		{key: "status_min", types: webChecks},

@@ -64,6 +64,14 @@ func (p *problems) line(path string) int {
 	return 0
 }
 
+// seeAlso returns " (line n)" for the value at path, nothing if there is none.
+func (p *problems) seeAlso(path string) string {
+	if line := p.line(path); line > 0 {
+		return fmt.Sprintf(" (line %d)", line)
+	}
+	return ""
+}
+
 // given reports whether the file sets the value at path.
 func (p *problems) given(path string) bool { return p.lines[path] != 0 }
 

@@ -43,6 +43,7 @@ func (c *Config) validate(p *problems) {
 		path := element("vserver", i)
 		c.VServers[i].Health.validate(p, path+".health")
 		c.validateSource(p, i)
+		c.VServers[i].validateCheckPort(p, path)
 		c.VServers[i].Timeouts.validate(p, path+".timeouts")
 	}
 	services := c.Services()
@@ -62,7 +63,7 @@ func (p *problems) addFields(err error) {
 	}
 	var field *vserver.FieldError
 	if errors.As(err, &field) {
-		p.add(field.Path, "%s", field.Problem)
+		p.add(field.Path, "%s%s", field.Problem, p.seeAlso(field.Other))
 		return
 	}
 	p.add("", "%v", err)

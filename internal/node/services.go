@@ -53,16 +53,17 @@ type Flow struct {
 
 // Where says who has a flow, and why.
 type Where struct {
-	Hash      uint32         `json:"hash"`
-	Bucket    int            `json:"bucket"`
-	CoreEntry int            `json:"core_entry"`
-	Engine    int            `json:"engine"`
-	Service   string         `json:"vserver,omitempty"`
-	Backend   string         `json:"backend,omitempty"`
-	Source    netip.AddrPort `json:"source,omitzero"` // nat: SNIP and port toward the backend
-	State     string         `json:"state,omitempty"` // of the flow's record, if there is one
-	ExpiresS  float64        `json:"expires_s,omitempty"`
-	Why       string         `json:"why"`
+	Hash      uint32            `json:"hash"`
+	Bucket    int               `json:"bucket"`
+	CoreEntry int               `json:"core_entry"`
+	Engine    int               `json:"engine"`
+	Service   string            `json:"vserver,omitempty"`
+	Ports     vserver.PortRange `json:"vserver_port,omitempty"`
+	Backend   string            `json:"backend,omitempty"`
+	Source    netip.AddrPort    `json:"source,omitzero"` // nat: SNIP and port toward the backend
+	State     string            `json:"state,omitempty"` // of the flow's record, if there is one
+	ExpiresS  float64           `json:"expires_s,omitempty"`
+	Why       string            `json:"why"`
 }
 
 // Where asks the engine that owns a flow for its record, and explains where
@@ -78,7 +79,7 @@ func (n *Node) Where(ctx context.Context, flow Flow) (Where, error) {
 	e := services.Where(n.hasher, n.cores, t)
 	w := Where{Hash: e.Hash, Bucket: e.Bucket, CoreEntry: e.Entry, Engine: e.Engine, Why: e.Why}
 	if e.Service != nil {
-		w.Service = e.Service.Name
+		w.Service, w.Ports = e.Service.Name, e.Service.Port
 	}
 	if e.Backend != nil {
 		w.Backend = e.Backend.Name

@@ -3,6 +3,8 @@ package node
 import (
 	"net/netip"
 	"time"
+
+	"appliance/vserver"
 )
 
 // Status is what a node says of itself: the answer of GET /status and of
@@ -103,17 +105,17 @@ type PortStatus struct {
 
 // ServiceStatus is one virtual server, summed over the engines.
 type ServiceStatus struct {
-	Name     string          `json:"name"`
-	VIP      netip.Addr      `json:"vip"`
-	Port     uint16          `json:"port"`
-	Protocol string          `json:"protocol"`
-	Mode     string          `json:"mode"`
-	Method   string          `json:"method"`
-	Packets  uint64          `json:"packets"`
-	Bytes    uint64          `json:"bytes"`
-	NewFlows uint64          `json:"new_flows"`
-	Flows    uint64          `json:"flows"`
-	Backends []BackendStatus `json:"backends"`
+	Name     string            `json:"name"`
+	VIP      netip.Addr        `json:"vip"`
+	Port     vserver.PortRange `json:"port"` // a number, or a string for several: "8000-8099", "*"
+	Protocol string            `json:"protocol"`
+	Mode     string            `json:"mode"`
+	Method   string            `json:"method"`
+	Packets  uint64            `json:"packets"`
+	Bytes    uint64            `json:"bytes"`
+	NewFlows uint64            `json:"new_flows"`
+	Flows    uint64            `json:"flows"`
+	Backends []BackendStatus   `json:"backends"`
 }
 
 // BackendStatus is one backend of a virtual server, summed over the engines.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 
@@ -17,11 +18,10 @@ func (s *Services) targets() []health.Target {
 			continue
 		}
 		for _, b := range svc.Backends {
-			port := b.Port
-			if port == 0 {
-				port = svc.Port
-			}
-			list = append(list, health.Target{Service: svc.Name, Backend: b.Name, Addr: netip.AddrPortFrom(b.Address, port), Check: check})
+			port := cmp.Or(check.Port, b.Port, svc.Port.First())
+			target := health.Target{Service: svc.Name, Backend: b.Name, Addr: netip.AddrPortFrom(b.Address, port), Check: check}
+			target.Check.Port = 0 // checks of the same port are shared, whoever says it
+			list = append(list, target)
 		}
 	}
 	return list

@@ -164,3 +164,20 @@ func TestFrameCount(t *testing.T) {
 		}
 	}
 }
+
+// The port that a check names is checked, whatever the backend's; without one, a
+// backend that keeps the client's port is checked on the range's first.
+func TestTargetsOfPortRange(t *testing.T) {
+	s := twoServices()
+	s.Services.Services[0].Port = vserver.Ports(8000, 8099)
+	for check, want := range map[uint16][2]uint16{0: {8000, 8080}, 79: {79, 79}} {
+		c := health.DefaultCheck(health.TCP)
+		c.Port = check
+		s.Checks["web"] = c
+		for i, target := range s.targets() {
+			if target.Addr.Port() != want[i] {
+				t.Errorf("check of port %d: %v, want port %d", check, target.Addr, want[i])
+			}
+		}
+	}
+}

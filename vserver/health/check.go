@@ -22,6 +22,7 @@ const (
 // differs. Checks can be compared: equal ones of one address are one.
 type Check struct {
 	Type     Type
+	Port     uint16        // to check, whatever port the backend serves; 0: that one. Who makes a Target sees to it
 	Interval time.Duration // from the start of one check to the start of the next
 	Timeout  time.Duration // for the whole check, at most Interval
 	Rise     int           // successes in a row that make a down backend up, from 1
@@ -69,7 +70,7 @@ func DefaultCheck(t Type) Check {
 
 // Relevant returns the check without the settings that its type has no use for.
 func (c Check) Relevant() Check {
-	r := Check{Type: c.Type, Interval: c.Interval, Timeout: c.Timeout, Rise: c.Rise, Fall: c.Fall, Source: c.Source}
+	r := Check{Type: c.Type, Port: c.Port, Interval: c.Interval, Timeout: c.Timeout, Rise: c.Rise, Fall: c.Fall, Source: c.Source}
 	if c.Type == HTTP || c.Type == HTTPS {
 		r.Path, r.Host, r.StatusMin, r.StatusMax = c.Path, c.Host, c.StatusMin, c.StatusMax
 	}
