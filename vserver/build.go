@@ -21,6 +21,8 @@ type Builder struct {
 	buckets  int // that ports is for
 	services registry[serviceKey]
 	backends registry[backendKey]
+	total    shares // of services
+	each     shares // of backends
 	snips    map[netip.Addr]uint16
 	ways     map[way]uint16
 	pools    map[string]*pool
@@ -50,6 +52,8 @@ func (b *Builder) Build(cfg Config, up func(service, backend string) bool, route
 	if err := b.placeSNIPs(s); err != nil {
 		return nil, fmt.Errorf("vserver: build: %w", err)
 	}
+	b.total.begin()
+	b.each.begin()
 	b.placeWays(s)
 	b.placeServices(s)
 	b.placeBackends(s, up)
@@ -124,6 +128,7 @@ func (b *Builder) placeServices(s *Services) {
 			ref: ref, mode: c.Mode, vip: c.VIP.As16(),
 			timeouts:    c.Timeouts.ticks(),
 			onNoBackend: c.OnNoBackend, onNoFlow: c.OnNoFlow,
+			share: b.total.of(ref, c.MaxFlows > 0), most: limitOf(c.MaxFlows),
 			config: c,
 		}
 		s.vips.add(addressOf(c.VIP), hostTag, 0)
@@ -157,6 +162,7 @@ func (b *Builder) placeBackends(s *Services, up func(service, backend string) bo
 	for i, ref := range refs {
 		be := &all[i]
 		be.ref = ref
+		be.share = b.each.of(ref, s.services[be.service].contended())
 		s.backends[ref.Slot()] = *be
 		s.roster.Peers[ref.Slot()] = flows.Peer{Addr: be.addr, Gen: ref.Gen()}
 		svc := &s.services[be.service]
@@ -188,13 +194,15 @@ func (b *Builder) fillPools(s *Services) error {
 	used := map[string]*pool{}
 	for _, slot := range s.list {
 		svc := &s.services[slot]
-		svc.members = s.eligible(svc)
-		if len(svc.members) == 0 {
+		slots := s.eligible(svc)
+		if len(slots) == 0 {
 			continue
 		}
-		members := make([]member, len(svc.members))
-		for i, slot := range svc.members {
-			members[i] = memberOf(svc.config, s.backends[slot].config)
+		members := make([]member, len(slots))
+		for i, slot := range slots {
+			be := &s.backends[slot]
+			svc.join(be, be.config.Weight)
+			members[i] = memberOf(svc.config, be.config)
 		}
 		size := tableSize(len(svc.list))
 		key := poolKey(svc.config.Method, size, members)

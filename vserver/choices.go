@@ -40,6 +40,9 @@ const (
 	Maglev Method = iota
 	// RoundRobin chooses in turn, by weight. Each engine counts for itself.
 	RoundRobin
+	// LeastConn chooses the backend with the fewest open flows for its weight,
+	// those of all engines together.
+	LeastConn
 )
 
 // A Refusal is what becomes of a packet that is refused.
@@ -55,7 +58,7 @@ const (
 var (
 	protocols = choices[Protocol]{"protocol", []choice[Protocol]{{TCP, "tcp"}, {UDP, "udp"}}}
 	modes     = choices[Mode]{"mode", []choice[Mode]{{NAT, "nat"}, {DSR, "dsr"}}}
-	methods   = choices[Method]{"method", []choice[Method]{{Maglev, "maglev"}, {RoundRobin, "roundrobin"}}}
+	methods   = choices[Method]{"method", []choice[Method]{{Maglev, "maglev"}, {RoundRobin, "roundrobin"}, {LeastConn, "leastconn"}}}
 	refusals  = choices[Refusal]{"refusal", []choice[Refusal]{{Reject, "reject"}, {Silence, "silence"}}}
 )
 

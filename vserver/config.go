@@ -51,6 +51,10 @@ type ServiceConfig struct {
 	Backends []BackendConfig
 	Timeouts Timeouts
 
+	// MaxFlows bounds the open flows of the service, up to MaxFlowLimit; 0: only
+	// the flow tables do. It may be exceeded by one flow for each further engine.
+	MaxFlows int
+
 	// OnNoBackend is what the client of a new flow gets when no backend may
 	// take it; OnNoFlow, nat only, what a TCP client gets that is in the middle
 	// of a connection of which there is no record.
@@ -61,10 +65,11 @@ type ServiceConfig struct {
 // BackendConfig describes one real server of a service. A reload recognises it
 // by address and port.
 type BackendConfig struct {
-	Name    string // unique in its service; like a service's
-	Address netip.Addr
-	Port    uint16 // 0: the service's, or of several that which the client asks for; dsr doesn't translate, so nothing else is allowed there
-	Weight  int    // share of new flows relative to the others', up to MaxWeight; 0 drains: established flows stay
+	Name     string // unique in its service; like a service's
+	Address  netip.Addr
+	Port     uint16 // 0: the service's, or of several that which the client asks for; dsr doesn't translate, so nothing else is allowed there
+	Weight   int    // share of new flows relative to the others', up to MaxWeight; 0 drains: established flows stay
+	MaxFlows int    // like the service's: beyond, new flows go to others
 }
 
 // Timeouts say how long a flow may be silent before its record expires, in steps
@@ -90,6 +95,7 @@ const (
 	MaxSNIPs       = 256
 	MaxWeight      = 256 // keeps the sequence of a round robin below a megabyte
 	MaxAnswerRate  = 1_000_000
+	MaxFlowLimit   = 1 << 30 // what all engines' flow tables can hold
 	MaxName        = 63
 	MinTimeout     = 2 * time.Second
 	MaxTimeout     = 24 * time.Hour

@@ -66,6 +66,14 @@
 // and an ICMP error is drawn by the first fragment only. Its checksum is nobody's
 // to verify: it covers bytes of other fragments.
 //
+// # Which backend a new flow gets
+//
+// The method says, among the backends that are up and have a weight. Where it, or
+// a limit of open flows, goes by how many flows a backend has, the engines of the
+// node count them together: docs/decisions/0010 says how, and how exactly. A
+// backend at its limit is passed over; a service at its limit, or all of whose
+// backends are, refuses.
+//
 // # Answers
 //
 // The Handler answers pings of VIPs and SNIPs. It refuses what can't be served by

@@ -16,7 +16,9 @@ func (h *Handler) direct(s *Services, p *engine.Packet, frame []byte, svc *servi
 	}
 	var be *backend
 	if r == nil {
-		r, be = h.list(s, p, svc, key)
+		if r, be = h.list(s, p, svc, key); be == nil {
+			return
+		}
 	} else {
 		be = &s.backends[r.Backend.Slot()]
 	}
@@ -38,7 +40,8 @@ func (h *Handler) direct(s *Services, p *engine.Packet, frame []byte, svc *servi
 // backend. A packet in the middle of a connection goes where the hash says,
 // whatever the method: that is where it has been going if its record was lost
 // or is another node's. When there is no room for a record, the hash has to do
-// without one.
+// without one. Where no backend takes the flow, it gives the packet its verdict
+// and returns none.
 func (h *Handler) list(s *Services, p *engine.Packet, svc *service, key *flows.ForwardKey) (*flows.Record, *backend) {
 	byHash := &s.backends[svc.byHash(p.Hash)]
 	if p.TCPFlags&packet.TCPRst != 0 {
@@ -46,7 +49,11 @@ func (h *Handler) list(s *Services, p *engine.Packet, svc *service, key *flows.F
 	}
 	be := byHash
 	if begins(p) {
-		be = &s.backends[h.pick(svc, p.Hash)]
+		var why packet.Reason
+		if be, why = h.choose(s, svc, p.Hash); be == nil {
+			h.refuse(s, p, why, svc.onNoBackend)
+			return nil, nil
+		}
 	}
 	r, err := h.table.Insert(&flows.Record{
 		ForwardKey: *key, Proto: p.Proto,

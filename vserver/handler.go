@@ -138,7 +138,7 @@ func (h *Handler) adopt(s *Services) {
 	for len(h.turns) < len(s.services) {
 		h.turns = append(h.turns, uint32(h.cfg.Engine)) // engines don't all begin with the same backend
 	}
-	h.count.adopt(&s.roster)
+	h.count.adopt(s)
 }
 
 // classify finds out what each packet is, and has the processor fetch the place

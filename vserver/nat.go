@@ -41,7 +41,9 @@ func (h *Handler) track(svc *service, be *backend, p *engine.Packet, frame []byt
 	switch {
 	case p.Flags&packet.FlagLater != 0:
 	case be.up || !begins(p):
-		r.Track(h.tick, &svc.timeouts, flows.Client, frame[p.L4:p.End])
+		if r.Track(h.tick, &svc.timeouts, flows.Client, frame[p.L4:p.End]) {
+			h.count.turned(r)
+		}
 	case p.Proto == packet.ProtoUDP:
 		r.Doubt(h.tick, &svc.timeouts)
 	}
@@ -75,8 +77,8 @@ func (h *Handler) back(s *Services, p *engine.Packet) {
 	if !h.fits(s, p, next) {
 		return
 	}
-	if p.Flags&packet.FlagLater == 0 {
-		r.Track(h.tick, &svc.timeouts, flows.Server, frame[p.L4:p.End])
+	if p.Flags&packet.FlagLater == 0 && r.Track(h.tick, &svc.timeouts, flows.Server, frame[p.L4:p.End]) {
+		h.count.turned(r)
 	}
 	h.count.packet(r.Service, r.Backend, int(p.End-p.L3))
 	if p.Flags&packet.FlagFragment != 0 {

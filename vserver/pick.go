@@ -75,11 +75,11 @@ func (h *Handler) open(s *Services, p *engine.Packet, svc *service, key *flows.F
 		h.refuse(s, p, packet.NoFlow, svc.onNoFlow)
 		return nil
 	}
-	if svc.pool == nil {
-		h.refuse(s, p, packet.NoBackend, svc.onNoBackend)
+	be, why := h.choose(s, svc, p.Hash)
+	if be == nil {
+		h.refuse(s, p, why, svc.onNoBackend)
 		return nil
 	}
-	be := &s.backends[h.pick(svc, p.Hash)]
 	if be.found != fib.Found {
 		h.strand(p, be.config.Address, be.next, be.found)
 		return nil
@@ -101,22 +101,6 @@ func (h *Handler) open(s *Services, p *engine.Packet, svc *service, key *flows.F
 	h.count.began(r)
 	s.note(r, p, h.arena.Bytes(p.Segment))
 	return r
-}
-
-// pick returns the slot of the backend that a new flow goes to. The service has
-// a pool.
-func (h *Handler) pick(svc *service, hash uint32) uint32 {
-	sequence := svc.pool.turns
-	if sequence == nil {
-		return svc.byHash(hash)
-	}
-	turn := &h.turns[svc.ref.Slot()]
-	if *turn >= uint32(len(sequence)) {
-		*turn = 0
-	}
-	member := sequence[*turn]
-	*turn++
-	return svc.members[member]
 }
 
 // byHash returns the slot of the backend that the hash alone says. The service

@@ -34,6 +34,7 @@ func (h *Handler) Counters() *Counters {
 type ServiceReport struct {
 	Config   *ServiceConfig // not to be changed
 	Traffic  Traffic
+	Open     uint64 // flows that are not closed yet: what leastconn and limits go by
 	Backends []BackendReport
 }
 
@@ -44,6 +45,7 @@ type BackendReport struct {
 	Up      bool           // as its health check had it when the Services were built
 	Next    fib.Result     // whether it can be reached
 	Traffic Traffic
+	Open    uint64 // like the service's
 }
 
 // Report adds up the counters of all engines, in the order of the
@@ -55,13 +57,13 @@ func (s *Services) Report(engines []*Counters) []ServiceReport {
 		r := &all[i]
 		r.Config = svc.config
 		for _, e := range engines {
-			r.Traffic.add(e.services, svc.ref)
+			r.Open += r.Traffic.add(e.services, svc.ref)
 		}
 		for _, slot := range svc.list {
 			be := &s.backends[slot]
 			b := BackendReport{Config: be.config, Up: be.up, Next: be.found}
 			for _, e := range engines {
-				b.Traffic.add(e.backends, be.ref)
+				b.Open += b.Traffic.add(e.backends, be.ref)
 			}
 			r.Backends = append(r.Backends, b)
 		}
@@ -69,15 +71,16 @@ func (s *Services) Report(engines []*Counters) []ServiceReport {
 	return all
 }
 
-// add adds what an engine has counted for ref. An engine that hasn't come to
-// know it yet has counted nothing.
-func (t *Traffic) add(tallies []tally, ref flows.Ref) {
+// add adds what an engine has counted for ref, and returns how many of its flows
+// are open. An engine that hasn't come to know it yet has counted nothing.
+func (t *Traffic) add(tallies []tally, ref flows.Ref) (open uint64) {
 	if ref.Slot() >= uint32(len(tallies)) || tallies[ref.Slot()].gen != ref.Gen() {
-		return
+		return 0
 	}
 	u := &tallies[ref.Slot()].Traffic
 	t.Packets += u.Packets
 	t.Bytes += u.Bytes
 	t.NewFlows += u.NewFlows
 	t.Flows += u.Flows
+	return tallies[ref.Slot()].open
 }

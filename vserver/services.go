@@ -43,6 +43,9 @@ type service struct {
 	mode    Mode
 	pool    *pool    // nil: no backend is eligible
 	members []uint32 // slots of eligible backends, by index in the pool
+	rivals  []rival  // the same, where the number of their flows matters; else nil
+	share   *share   // nil: no limit
+	most    int64    // flows that it may have
 	list    []uint32 // slots of all backends, in the order of config
 	vip     [16]byte // IPv4-mapped if IPv4
 
@@ -58,6 +61,7 @@ type backend struct {
 	port  uint16   // 0: the one that the client has asked for
 	up    bool     // its health check succeeds
 	ref   flows.Ref
+	share *share       // nil: nobody asks
 	next  *fib.NextHop // valid unless found is NoRoute
 	found fib.Result
 

@@ -130,6 +130,7 @@ func (v *validator) checkService(i int, s *ServiceConfig) {
 	if v.checkAddr(path+".vip", s.VIP) {
 		v.checkVIP(path, i, s)
 	}
+	v.between(path+".max_flows", s.MaxFlows, 0, MaxFlowLimit)
 	v.checkTimeouts(path+".timeouts", &s.Timeouts)
 	v.count(path+".backend", len(s.Backends), MaxBackends)
 	names, addrs := map[string]int{}, map[netip.AddrPort]int{}
@@ -167,6 +168,7 @@ func (v *validator) checkBackend(path string, s *ServiceConfig, j int, names map
 		names[b.Name] = j
 	}
 	v.between(path+".weight", b.Weight, 0, MaxWeight)
+	v.between(path+".max_flows", b.MaxFlows, 0, MaxFlowLimit)
 	if s.Mode == DSR && b.Port != 0 && PortRange(b.Port) != s.Port {
 		v.fail(path+".port", "%d: dsr does not translate ports; leave it out", b.Port)
 	}

@@ -50,17 +50,44 @@ func (s *Services) Where(hasher *rss.Hasher, cores *rss.CoreTable, t Tuple) Expl
 	switch {
 	case svc.pool == nil:
 		e.Why = "no backend is up and has a weight"
-	case svc.pool.turns != nil:
-		e.Why = "a new flow goes to the next backend in turn"
+	case svc.full():
+		e.Why = fmt.Sprintf("the virtual server has %d open flows, as many as it may", svc.share.open.Load())
 	default:
-		be := &s.backends[svc.byHash(hash)]
-		e.Backend = be.config
-		e.Why = fmt.Sprintf("a new flow goes where the hash says, over %d of %d backends", len(svc.members), len(svc.list))
-		if be.found != fib.Found {
-			e.Why += "; but that backend " + unreachable[be.found]
-		}
+		s.explainChoice(&e, svc, hash)
 	}
 	return e
+}
+
+// explainChoice says which backend a new flow goes to.
+func (s *Services) explainChoice(e *Explanation, svc *service, hash uint32) {
+	at, why := svc.foresee(hash)
+	if e.Why = why; at < 0 {
+		return
+	}
+	be := &s.backends[svc.members[at]]
+	if e.Backend = be.config; be.found != fib.Found {
+		e.Why += "; but that backend " + unreachable[be.found]
+	}
+}
+
+// foresee returns the index of the member that a new flow goes to, -1 if it is
+// none or can't be told, and why. The service has a pool.
+func (svc *service) foresee(hash uint32) (at int, why string) {
+	switch {
+	case svc.rivals != nil && svc.vacant(0, hash) < 0:
+		return -1, "every backend that is up has as many open flows as it may"
+	case svc.pool.turns != nil:
+		return -1, "a new flow goes to the next backend in turn"
+	case svc.config.Method == LeastConn:
+		return svc.idlest(hash), "a new flow goes to the backend with the fewest open flows for its weight"
+	}
+	at = svc.pool.table.Lookup(hash)
+	why = fmt.Sprintf("a new flow goes where the hash says, over %d of %d backends", len(svc.members), len(svc.list))
+	if svc.rivals != nil && svc.rivals[at].full() {
+		at = svc.vacant(at, hash)
+		why += ", but not to the first choice, which has as many open flows as it may"
+	}
+	return at, why
 }
 
 var unreachable = map[fib.Result]string{

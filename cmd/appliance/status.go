@@ -131,8 +131,8 @@ func printEngines(t *tabwriter.Writer, list []node.EngineStatus) {
 
 func printServices(t *tabwriter.Writer, list []node.ServiceStatus) {
 	for _, s := range list {
-		fmt.Fprintf(t, "\nVSERVER %s: %s %s port %s, %s, %s; %d flows, %d packets\n",
-			s.Name, s.Protocol, s.VIP, s.Port, s.Mode, s.Method, s.Flows, s.Packets)
+		fmt.Fprintf(t, "\nVSERVER %s: %s %s port %s, %s, %s; %s flows, %d packets\n",
+			s.Name, s.Protocol, s.VIP, s.Port, s.Mode, s.Method, flowCount(s.Flows, s.Open, s.MaxFlows), s.Packets)
 		fmt.Fprintln(t, "  BACKEND\tADDRESS\tSTATE\tSINCE\tCHECK\tWEIGHT\tFLOWS\tNEW FLOWS\tPACKETS")
 		for _, b := range s.Backends {
 			state := "up"
@@ -146,7 +146,8 @@ func printServices(t *tabwriter.Writer, list []node.ServiceStatus) {
 			if b.Check != "" {
 				since, check = age(b.Since), b.Check
 			}
-			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\n", b.Name, b.Address, state, since, check, b.Weight, b.Flows, b.NewFlows, b.Packets)
+			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%d\t%s\t%d\t%d\n", b.Name, b.Address, state, since, check, b.Weight,
+				flowCount(b.Flows, b.Open, b.MaxFlows), b.NewFlows, b.Packets)
 		}
 	}
 }
@@ -161,6 +162,14 @@ func age(t time.Time) string {
 	default:
 		return fmt.Sprintf("%ds", d/time.Second)
 	}
+}
+
+// flowCount renders a number of flows and, where that is limited, of open ones.
+func flowCount(flows, open uint64, limit int) string {
+	if limit == 0 {
+		return fmt.Sprint(flows)
+	}
+	return fmt.Sprintf("%d (%d of %d open)", flows, open, limit)
 }
 
 // byReason renders counters as "reason=count ...", or "none".

@@ -40,6 +40,8 @@ const (
 	NotOurs       // the destination is neither a VIP nor a SNIP of this configuration
 	NoService     // a VIP, but no virtual server on that port and protocol
 	NoBackend     // a virtual server, but no backend that may take the flow
+	BackendsFull  // every backend that might take the flow has as many as it may
+	ServiceFull   // the virtual server has as many flows as it may
 	NoRoute       // no route to the next hop
 	NoNeighbour   // the next hop's link-layer address is not known (yet)
 	NoFlow        // mid-flow packet of a flow that nobody knows
@@ -86,6 +88,8 @@ var reasonNames = [Reasons]string{
 	NotOurs:        "not_ours",
 	NoService:      "no_service",
 	NoBackend:      "no_backend",
+	BackendsFull:   "backends_full",
+	ServiceFull:    "service_full",
 	NoRoute:        "no_route",
 	NoNeighbour:    "no_neighbour",
 	NoFlow:         "no_flow",

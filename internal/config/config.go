@@ -102,6 +102,7 @@ type VServer struct {
 	Method      vserver.Method    `toml:"method"`
 	OnNoBackend vserver.Refusal   `toml:"on_no_backend"`
 	OnNoFlow    vserver.Refusal   `toml:"on_no_flow"`
+	MaxFlows    int               `toml:"max_flows"` // 0: no limit
 	Backends    []Backend         `toml:"backend"`
 	Health      Health            `toml:"health"`
 	Timeouts    Timeouts          `toml:"timeouts"`
@@ -110,10 +111,11 @@ type VServer struct {
 // Backend is one real server of a virtual server. Its fields are those of
 // vserver.BackendConfig.
 type Backend struct {
-	Name    string     `toml:"name"`
-	Address netip.Addr `toml:"address"`
-	Port    uint16     `toml:"port"` // 0: the virtual server's, or that which the client asks for
-	Weight  int        `toml:"weight"`
+	Name     string     `toml:"name"`
+	Address  netip.Addr `toml:"address"`
+	Port     uint16     `toml:"port"` // 0: the virtual server's, or that which the client asks for
+	Weight   int        `toml:"weight"`
+	MaxFlows int        `toml:"max_flows"` // 0: no limit
 }
 
 // Health is how the backends of a virtual server are checked.

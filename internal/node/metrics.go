@@ -57,7 +57,9 @@ var (
 	servicePackets  = metric("vserver_packets_total", "Packets of the virtual server, both directions where they pass here.", serviceLabels...)
 	serviceBytes    = metric("vserver_bytes_total", "Bytes of the virtual server.", serviceLabels...)
 	serviceNewFlows = metric("vserver_new_flows_total", "Flows opened.", serviceLabels...)
-	serviceFlows    = metric("vserver_flows", "Flows open now.", serviceLabels...)
+	serviceFlows    = metric("vserver_flows", "Flows with a record, those that closed a minute ago among them.", serviceLabels...)
+	serviceOpen     = metric("vserver_open_flows", "Flows that are not closed yet.", serviceLabels...)
+	serviceLimit    = metric("vserver_max_flows", "Limit of open flows; 0: none.", serviceLabels...)
 
 	backendLabels   = []string{"vserver", "backend"}
 	backendUp       = metric("backend_up", "1 while health checks succeed.", backendLabels...)
@@ -65,5 +67,7 @@ var (
 	backendPackets  = metric("backend_packets_total", "Packets to and from the backend that pass here.", backendLabels...)
 	backendBytes    = metric("backend_bytes_total", "Bytes to and from the backend that pass here.", backendLabels...)
 	backendNewFlows = metric("backend_new_flows_total", "Flows given to the backend.", backendLabels...)
-	backendFlows    = metric("backend_flows", "Flows of the backend open now.", backendLabels...)
+	backendFlows    = metric("backend_flows", "Flows of the backend with a record, those that closed a minute ago among them.", backendLabels...)
+	backendOpen     = metric("backend_open_flows", "Flows of the backend that are not closed yet.", backendLabels...)
+	backendLimit    = metric("backend_max_flows", "Limit of the backend's open flows; 0: none.", backendLabels...)
 )

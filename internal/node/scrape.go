@@ -122,6 +122,8 @@ func (m meter) service(s ServiceStatus) {
 	m.count(serviceBytes, s.Bytes, s.Name)
 	m.count(serviceNewFlows, s.NewFlows, s.Name)
 	m.gauge(serviceFlows, float64(s.Flows), s.Name)
+	m.gauge(serviceOpen, float64(s.Open), s.Name)
+	m.gauge(serviceLimit, float64(s.MaxFlows), s.Name)
 	for _, b := range s.Backends {
 		m.gauge(backendUp, flag(b.Up), s.Name, b.Name)
 		m.gauge(backendWeight, float64(b.Weight), s.Name, b.Name)
@@ -129,6 +131,8 @@ func (m meter) service(s ServiceStatus) {
 		m.count(backendBytes, b.Bytes, s.Name, b.Name)
 		m.count(backendNewFlows, b.NewFlows, s.Name, b.Name)
 		m.gauge(backendFlows, float64(b.Flows), s.Name, b.Name)
+		m.gauge(backendOpen, float64(b.Open), s.Name, b.Name)
+		m.gauge(backendLimit, float64(b.MaxFlows), s.Name, b.Name)
 	}
 }
 

@@ -115,6 +115,8 @@ type ServiceStatus struct {
 	Bytes    uint64            `json:"bytes"`
 	NewFlows uint64            `json:"new_flows"`
 	Flows    uint64            `json:"flows"`
+	Open     uint64            `json:"open_flows"` // of flows, those not closed yet: what leastconn and limits go by
+	MaxFlows int               `json:"max_flows"`  // 0: no limit
 	Backends []BackendStatus   `json:"backends"`
 }
 
@@ -132,6 +134,8 @@ type BackendStatus struct {
 	Bytes     uint64         `json:"bytes"`
 	NewFlows  uint64         `json:"new_flows"`
 	Flows     uint64         `json:"flows"`
+	Open      uint64         `json:"open_flows"`
+	MaxFlows  int            `json:"max_flows"`
 }
 
 // FrameStatus is the frame ledger: Total is what the arena has, and the rest

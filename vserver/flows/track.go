@@ -71,15 +71,26 @@ const (
 // In nat a flow is only established, and so safe from giving way, when the
 // client has acknowledged the server's sequence number: who forges source
 // addresses can't.
-func (r *Record) Track(now uint32, to *Timeouts, from Side, l4 []byte) {
+//
+// Track reports whether the flow closed by this segment, or opened again: see
+// [Record.Closed].
+func (r *Record) Track(now uint32, to *Timeouts, from Side, l4 []byte) (turned bool) {
 	if r.State == Established && l4[13]&(packet.TCPSyn|packet.TCPFin|packet.TCPRst) == 0 {
 		r.postpone(now + to.Established)
 		if from == Server {
 			r.follow(l4)
 		}
-		return
+		return false
 	}
+	was := r.Closed()
 	r.track(now, to, from, l4)
+	return r.Closed() != was
+}
+
+// Closed reports whether the flow is over as far as this node has seen, though
+// its record stays for a while. UDP flows never are.
+func (r *Record) Closed() bool {
+	return r.State.closed() || r.State == FinClient && !r.nat()
 }
 
 // track is Track for all that isn't the middle of a TCP connection.

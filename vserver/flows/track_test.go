@@ -190,8 +190,11 @@ func TestTrackTCP(t *testing.T) {
 			}
 			now := uint32(1<<32 - 3*slack) // time wraps in the middle
 			for i, s := range c.segments {
-				before, deadline := r.State, r.Deadline
-				r.Track(now, &trackTimeouts, s.from, segment(s.flags, s.seq, s.ack, s.payload))
+				before, deadline, wasOver := r.State, r.Deadline, over(&r)
+				turned := r.Track(now, &trackTimeouts, s.from, segment(s.flags, s.seq, s.ack, s.payload))
+				if r.Closed() != over(&r) || turned != (over(&r) != wasOver) {
+					t.Fatalf("segment %d: from %v to %v: turned %v, closed %v", i, before, r.State, turned, r.Closed())
+				}
 				if r.State != s.state {
 					t.Fatalf("segment %d: state %v, want %v", i, r.State, s.state)
 				}
@@ -207,6 +210,18 @@ func TestTrackTCP(t *testing.T) {
 			}
 		})
 	}
+}
+
+// over lists the states in which a connection is closed: in dsr, whose server
+// isn't seen, as soon as the client has sent its FIN.
+func over(r *Record) bool {
+	switch r.State {
+	case Closing, ResetClient, ResetServer:
+		return true
+	case FinClient:
+		return r.SNIPPort == 0
+	}
+	return false
 }
 
 func TestTrackUDP(t *testing.T) {
@@ -229,7 +244,9 @@ func TestTrackUDP(t *testing.T) {
 		now := uint32(10)
 		for _, from := range c.from {
 			now += slack
-			r.Track(now, &trackTimeouts, from, make([]byte, 8))
+			if r.Track(now, &trackTimeouts, from, make([]byte, 8)) || r.Closed() {
+				t.Errorf("%s: closed", c.name)
+			}
 		}
 		if r.State != c.state || r.Deadline != now+c.timeout {
 			t.Errorf("%s: %v, %d ticks left, want %v, %d", c.name, r.State, r.Deadline-now, c.state, c.timeout)
