@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"time"
 
 	"appliance/internal/fib"
 	"appliance/rss"
@@ -23,6 +24,7 @@ type Builder struct {
 	backends registry[backendKey]
 	total    shares // of services
 	each     shares // of backends
+	ramp     ramp
 	snips    map[netip.Addr]uint16
 	ways     map[way]uint16
 	pools    map[string]*pool
@@ -30,7 +32,10 @@ type Builder struct {
 
 // NewBuilder returns a Builder for a cluster with this key.
 func NewBuilder(hasher *rss.Hasher) *Builder {
-	return &Builder{hasher: hasher, snips: map[netip.Addr]uint16{}, ways: map[way]uint16{}}
+	return &Builder{
+		hasher: hasher, snips: map[netip.Addr]uint16{}, ways: map[way]uint16{},
+		ramp: ramp{clock: time.Now},
+	}
 }
 
 // Build returns the Services that cfg describes, with next hops as routes has
@@ -54,6 +59,7 @@ func (b *Builder) Build(cfg Config, up func(service, backend string) bool, route
 	}
 	b.total.begin()
 	b.each.begin()
+	b.ramp.begin()
 	b.placeWays(s)
 	b.placeServices(s)
 	b.placeBackends(s, up)
@@ -162,6 +168,9 @@ func (b *Builder) placeBackends(s *Services, up func(service, backend string) bo
 	for i, ref := range refs {
 		be := &all[i]
 		be.ref = ref
+		if be.up {
+			be.step = b.ramp.step(ref, s.services[be.service].config.SlowStart)
+		}
 		be.share = b.each.of(ref, s.services[be.service].contended())
 		s.backends[ref.Slot()] = *be
 		s.roster.Peers[ref.Slot()] = flows.Peer{Addr: be.addr, Gen: ref.Gen()}
@@ -194,15 +203,15 @@ func (b *Builder) fillPools(s *Services) error {
 	used := map[string]*pool{}
 	for _, slot := range s.list {
 		svc := &s.services[slot]
-		slots := s.eligible(svc)
-		if len(slots) == 0 {
+		backends := s.eligible(svc)
+		if len(backends) == 0 {
 			continue
 		}
-		members := make([]member, len(slots))
-		for i, slot := range slots {
-			be := &s.backends[slot]
-			svc.join(be, be.config.Weight)
-			members[i] = memberOf(svc.config, be.config)
+		weights := rampWeights(backends)
+		members := make([]member, len(backends))
+		for i, be := range backends {
+			svc.join(be, weights[i])
+			members[i] = memberOf(svc.config, be.config, weights[i])
 		}
 		size := tableSize(len(svc.list))
 		key := poolKey(svc.config.Method, size, members)
@@ -222,25 +231,33 @@ func (b *Builder) fillPools(s *Services) error {
 	return nil
 }
 
-// eligible returns the slots of the backends that take a service's new flows.
-// Those to which no route leads are not among them, unless none has one: then
-// packets are dropped for that reason, as long as it lasts, and no client is told
-// that the service is gone.
-func (s *Services) eligible(svc *service) (slots []uint32) {
+// eligible returns the backends that take a service's new flows: those of the
+// best kind that there are. Backups come behind all others. Those to which no
+// route leads come last: then packets are dropped for that reason, as long as it
+// lasts, and no client is told that the service is gone.
+func (s *Services) eligible(svc *service) []*backend {
+	const backup, unroutable = 1, 2
+	var kinds [4][]*backend
 	for _, slot := range svc.list {
-		if be := &s.backends[slot]; be.eligible() && be.found != fib.NoRoute {
-			slots = append(slots, slot)
+		be, kind := &s.backends[slot], 0
+		if !be.eligible() {
+			continue
+		}
+		if be.config.Backup {
+			kind += backup
+		}
+		if be.found == fib.NoRoute {
+			kind += unroutable
+		}
+		kinds[kind] = append(kinds[kind], be)
+	}
+	for kind, list := range kinds {
+		if len(list) > 0 {
+			svc.backups, svc.unroutable = kind&backup != 0, kind&unroutable != 0
+			return list
 		}
 	}
-	if len(slots) > 0 {
-		return slots
-	}
-	for _, slot := range svc.list {
-		if s.backends[slot].eligible() {
-			slots = append(slots, slot)
-		}
-	}
-	return slots
+	return nil
 }
 
 // ticks returns the timeouts as flow tables take them.

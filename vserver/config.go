@@ -55,6 +55,14 @@ type ServiceConfig struct {
 	// the flow tables do. It may be exceeded by one flow for each further engine.
 	MaxFlows int
 
+	// MinHealthy is how many backends must be eligible for the service to count
+	// as up. It serves with fewer. 0: DefaultMinHealthy.
+	MinHealthy int
+
+	// SlowStart is how long a backend that comes up takes to get its whole
+	// weight: MinSlowStart to MaxSlowStart, or 0 for at once.
+	SlowStart time.Duration
+
 	// OnNoBackend is what the client of a new flow gets when no backend may
 	// take it; OnNoFlow, nat only, what a TCP client gets that is in the middle
 	// of a connection of which there is no record.
@@ -70,6 +78,7 @@ type BackendConfig struct {
 	Port     uint16 // 0: the service's, or of several that which the client asks for; dsr doesn't translate, so nothing else is allowed there
 	Weight   int    // share of new flows relative to the others', up to MaxWeight; 0 drains: established flows stay
 	MaxFlows int    // like the service's: beyond, new flows go to others
+	Backup   bool   // gets new flows only while no other is eligible
 }
 
 // Timeouts say how long a flow may be silent before its record expires, in steps
@@ -87,6 +96,7 @@ type Timeouts struct {
 const (
 	DefaultBuckets    = 4096
 	DefaultAnswerRate = 1000
+	DefaultMinHealthy = 1
 	DefaultWeight     = 1 // for configuration files; a BackendConfig's zero Weight drains
 
 	MaxServices    = 1 << 15
@@ -97,6 +107,8 @@ const (
 	MaxAnswerRate  = 1_000_000
 	MaxFlowLimit   = 1 << 30 // what all engines' flow tables can hold
 	MaxName        = 63
+	MinSlowStart   = time.Second
+	MaxSlowStart   = time.Hour
 	MinTimeout     = 2 * time.Second
 	MaxTimeout     = 24 * time.Hour
 )
@@ -124,6 +136,7 @@ func (c *Config) SetDefaults() {
 	for i := range c.Services {
 		s := &c.Services[i]
 		s.Timeouts.setDefaults()
+		setDefault(&s.MinHealthy, DefaultMinHealthy)
 		if port, ok := s.Port.One(); ok {
 			for j := range s.Backends {
 				setDefault(&s.Backends[j].Port, port)

@@ -37,16 +37,16 @@ type member struct {
 	weight int
 }
 
-// memberOf returns backend b of service s as a member. Its name is its address,
+// memberOf returns backend b of service s as a member of this weight. Its name is its address,
 // so that renaming a backend moves no flow, and has a port only where that
 // differs from the service's, so that the services of several ports on the same
 // machines share a pool.
-func memberOf(s *ServiceConfig, b *BackendConfig) member {
+func memberOf(s *ServiceConfig, b *BackendConfig, weight int) member {
 	name := b.Address.String()
 	if b.Port != 0 && PortRange(b.Port) != s.Port {
 		name = fmt.Sprintf("%s port %d", name, b.Port)
 	}
-	return member{name, b.Weight}
+	return member{name, weight}
 }
 
 // poolKey returns what tells pools apart.

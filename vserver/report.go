@@ -35,7 +35,38 @@ type ServiceReport struct {
 	Config   *ServiceConfig // not to be changed
 	Traffic  Traffic
 	Open     uint64 // flows that are not closed yet: what leastconn and limits go by
+	Eligible int    // backends that new flows go to and reach
+	Backups  bool   // these are backups
+	State    State
 	Backends []BackendReport
+}
+
+// A State says whether a service has the backends that it should have.
+type State string
+
+// The states.
+const (
+	Up       State = "up"
+	Degraded State = "degraded" // it serves, with fewer than MinHealthy
+	Down     State = "down"     // no new flow reaches a backend
+)
+
+// serving returns how many backends new flows reach.
+func (svc *service) serving() int {
+	if svc.unroutable {
+		return 0
+	}
+	return len(svc.members)
+}
+
+func (svc *service) state() State {
+	switch n := svc.serving(); {
+	case n == 0:
+		return Down
+	case n < svc.config.MinHealthy:
+		return Degraded
+	}
+	return Up
 }
 
 // A BackendReport says how a backend is configured, how it is, and what it has
@@ -45,7 +76,8 @@ type BackendReport struct {
 	Up      bool           // as its health check had it when the Services were built
 	Next    fib.Result     // whether it can be reached
 	Traffic Traffic
-	Open    uint64 // like the service's
+	Open    uint64  // like the service's
+	Ramp    float64 // part of its weight that its slow start has come to; 0: not up
 }
 
 // Report adds up the counters of all engines, in the order of the
@@ -56,12 +88,13 @@ func (s *Services) Report(engines []*Counters) []ServiceReport {
 		svc := &s.services[slot]
 		r := &all[i]
 		r.Config = svc.config
+		r.Eligible, r.Backups, r.State = svc.serving(), svc.backups, svc.state()
 		for _, e := range engines {
 			r.Open += r.Traffic.add(e.services, svc.ref)
 		}
 		for _, slot := range svc.list {
 			be := &s.backends[slot]
-			b := BackendReport{Config: be.config, Up: be.up, Next: be.found}
+			b := BackendReport{Config: be.config, Up: be.up, Next: be.found, Ramp: float64(be.step) / rampSteps}
 			for _, e := range engines {
 				b.Open += b.Traffic.add(e.backends, be.ref)
 			}

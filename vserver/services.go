@@ -39,15 +39,17 @@ var noServices = &Services{
 
 // A service is a virtual server as packets need it.
 type service struct {
-	ref     flows.Ref
-	mode    Mode
-	pool    *pool    // nil: no backend is eligible
-	members []uint32 // slots of eligible backends, by index in the pool
-	rivals  []rival  // the same, where the number of their flows matters; else nil
-	share   *share   // nil: no limit
-	most    int64    // flows that it may have
-	list    []uint32 // slots of all backends, in the order of config
-	vip     [16]byte // IPv4-mapped if IPv4
+	ref        flows.Ref
+	mode       Mode
+	pool       *pool    // nil: no backend is eligible
+	members    []uint32 // slots of eligible backends, by index in the pool
+	rivals     []rival  // the same, where the number of their flows matters; else nil
+	backups    bool     // the members are backups
+	unroutable bool     // no route leads to the members
+	share      *share   // nil: no limit
+	most       int64    // flows that it may have
+	list       []uint32 // slots of all backends, in the order of config
+	vip        [16]byte // IPv4-mapped if IPv4
 
 	timeouts    flows.Timeouts
 	onNoBackend Refusal
@@ -61,6 +63,7 @@ type backend struct {
 	port  uint16   // 0: the one that the client has asked for
 	up    bool     // its health check succeeds
 	ref   flows.Ref
+	step  int          // how far its slow start has come; 0: not up
 	share *share       // nil: nobody asks
 	next  *fib.NextHop // valid unless found is NoRoute
 	found fib.Result

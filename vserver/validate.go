@@ -131,6 +131,7 @@ func (v *validator) checkService(i int, s *ServiceConfig) {
 		v.checkVIP(path, i, s)
 	}
 	v.between(path+".max_flows", s.MaxFlows, 0, MaxFlowLimit)
+	v.checkSpares(path, s)
 	v.checkTimeouts(path+".timeouts", &s.Timeouts)
 	v.count(path+".backend", len(s.Backends), MaxBackends)
 	names, addrs := map[string]int{}, map[netip.AddrPort]int{}

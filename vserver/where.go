@@ -61,6 +61,9 @@ func (s *Services) Where(hasher *rss.Hasher, cores *rss.CoreTable, t Tuple) Expl
 // explainChoice says which backend a new flow goes to.
 func (s *Services) explainChoice(e *Explanation, svc *service, hash uint32) {
 	at, why := svc.foresee(hash)
+	if svc.backups {
+		why += ", of the backups, because no other backend is up and has a weight"
+	}
 	if e.Why = why; at < 0 {
 		return
 	}

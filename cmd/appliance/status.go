@@ -13,6 +13,7 @@ import (
 
 	"appliance/internal/api"
 	"appliance/internal/node"
+	"appliance/vserver"
 )
 
 func newStatus(e env) *cobra.Command {
@@ -133,20 +134,16 @@ func printServices(t *tabwriter.Writer, list []node.ServiceStatus) {
 	for _, s := range list {
 		fmt.Fprintf(t, "\nVSERVER %s: %s %s port %s, %s, %s; %s flows, %d packets\n",
 			s.Name, s.Protocol, s.VIP, s.Port, s.Mode, s.Method, flowCount(s.Flows, s.Open, s.MaxFlows), s.Packets)
+		if s.State != vserver.Up {
+			fmt.Fprintf(t, "  %s: new flows go to %d backends, %d should be there\n", strings.ToUpper(string(s.State)), s.Eligible, s.MinHealthy)
+		}
 		fmt.Fprintln(t, "  BACKEND\tADDRESS\tSTATE\tSINCE\tCHECK\tWEIGHT\tFLOWS\tNEW FLOWS\tPACKETS")
 		for _, b := range s.Backends {
-			state := "up"
-			switch {
-			case !b.Up:
-				state = "DOWN " + b.Error
-			case b.Reachable != "found":
-				state = "up, but UNREACHABLE: " + b.Reachable
-			}
 			since, check := "-", "none"
 			if b.Check != "" {
 				since, check = age(b.Since), b.Check
 			}
-			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%d\t%s\t%d\t%d\n", b.Name, b.Address, state, since, check, b.Weight,
+			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", b.Name, b.Address, backendState(&s, &b), since, check, weight(&b),
 				flowCount(b.Flows, b.Open, b.MaxFlows), b.NewFlows, b.Packets)
 		}
 	}
@@ -162,6 +159,30 @@ func age(t time.Time) string {
 	default:
 		return fmt.Sprintf("%ds", d/time.Second)
 	}
+}
+
+// backendState says what a backend of s does.
+func backendState(s *node.ServiceStatus, b *node.BackendStatus) string {
+	switch {
+	case !b.Up:
+		return "DOWN " + b.Error
+	case b.Reachable != "found":
+		return "up, but UNREACHABLE: " + b.Reachable
+	case b.Backup && s.OnBackups:
+		return "up, backup in use"
+	case b.Backup:
+		return "up, backup"
+	}
+	return "up"
+}
+
+// weight renders a backend's weight and, during its slow start, how much of it
+// counts.
+func weight(b *node.BackendStatus) string {
+	if b.Ramp == 0 || b.Ramp == 1 {
+		return fmt.Sprint(b.Weight)
+	}
+	return fmt.Sprintf("%d (%.0f %%)", b.Weight, 100*b.Ramp)
 }
 
 // flowCount renders a number of flows and, where that is limited, of open ones.

@@ -83,12 +83,14 @@ func sample() node.Status {
 			{Name: "eth1", Planes: []string{"server"}, State: "failed", Error: "MTU 9000 is more than the 3814 bytes that a frame holds", MTU: 9000},
 		},
 		Services: []node.ServiceStatus{
-			{Name: "web", VIP: vip4, Port: 80, Protocol: "tcp", Mode: "nat", Method: "maglev", Packets: 123456, Flows: 12, Backends: []node.BackendStatus{
-				{Name: "web1", Address: netip.MustParseAddrPort("10.2.3.1:80"), Weight: 1, Up: true, Reachable: "found", Check: "https", Since: ago(7*time.Hour + time.Minute), Packets: 123456, NewFlows: 99, Flows: 12},
+			{Name: "web", VIP: vip4, Port: 80, Protocol: "tcp", Mode: "nat", Method: "maglev", Packets: 123456, Flows: 12, State: vserver.Degraded, Eligible: 2, MinHealthy: 3, Backends: []node.BackendStatus{
+				{Name: "web1", Address: netip.MustParseAddrPort("10.2.3.1:80"), Weight: 1, Up: true, Reachable: "found", Check: "https", Since: ago(7*time.Hour + time.Minute), Packets: 123456, NewFlows: 99, Flows: 12, Ramp: 0.4},
 				{Name: "web2", Address: netip.MustParseAddrPort("10.2.3.2:80"), Weight: 0, Reachable: "found", Check: "tcp", Since: ago(150 * time.Second), Error: "health: connect: connection refused"},
 				{Name: "web3", Address: netip.MustParseAddrPort("10.2.3.3:8080"), Weight: 1, Up: true, Reachable: "not resolved", Flows: 7, Open: 5, MaxFlows: 5},
 			}},
-			{Name: "dns", VIP: vip6, Port: vserver.Ports(53, 54), Flows: 3, Open: 2, MaxFlows: 100, Protocol: "udp", Mode: "dsr", Method: "roundrobin"},
+			{Name: "dns", VIP: vip6, Port: vserver.Ports(53, 54), State: vserver.Up, OnBackups: true, Flows: 3, Open: 2, MaxFlows: 100, Protocol: "udp", Mode: "dsr", Method: "roundrobin", Backends: []node.BackendStatus{
+				{Name: "spare", Address: netip.MustParseAddrPort("[fd00::3:1]:0"), Weight: 1, Up: true, Reachable: "found", Backup: true, Ramp: 1},
+			}},
 		},
 		Frames: node.FrameStatus{Total: 8192, Free: 97, Fill: 8000, Transmit: 90, Handoff: 2, Held: 3},
 		Reload: node.ReloadStatus{At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Error: "lb.toml:3: engine.batch: 0: give 1 to 256"},

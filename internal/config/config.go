@@ -103,6 +103,8 @@ type VServer struct {
 	OnNoBackend vserver.Refusal   `toml:"on_no_backend"`
 	OnNoFlow    vserver.Refusal   `toml:"on_no_flow"`
 	MaxFlows    int               `toml:"max_flows"` // 0: no limit
+	MinHealthy  int               `toml:"min_healthy"`
+	SlowStart   time.Duration     `toml:"slow_start"` // 0: none
 	Backends    []Backend         `toml:"backend"`
 	Health      Health            `toml:"health"`
 	Timeouts    Timeouts          `toml:"timeouts"`
@@ -116,6 +118,7 @@ type Backend struct {
 	Port     uint16     `toml:"port"` // 0: the virtual server's, or that which the client asks for
 	Weight   int        `toml:"weight"`
 	MaxFlows int        `toml:"max_flows"` // 0: no limit
+	Backup   bool       `toml:"backup"`
 }
 
 // Health is how the backends of a virtual server are checked.
@@ -179,7 +182,7 @@ func Default() *Config {
 func (s *VServer) preset() {
 	check, dns := health.DefaultCheck(health.HTTP), health.DefaultCheck(health.DNS)
 	*s = VServer{
-		Protocol: vserver.TCP,
+		Protocol: vserver.TCP, MinHealthy: vserver.DefaultMinHealthy,
 		Health: Health{
 			Interval: check.Interval, Timeout: check.Timeout, Rise: check.Rise, Fall: check.Fall,
 			Path: check.Path, StatusMin: check.StatusMin, StatusMax: check.StatusMax,

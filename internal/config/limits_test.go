@@ -3,18 +3,23 @@ package config
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"appliance/vserver"
 )
 
 // What a virtual server and its backends are limited to arrives there.
 func TestLimits(t *testing.T) {
-	text := strings.Replace(base, "port = 80", "port = 80\nmethod = \"leastconn\"\nmax_flows = 500", 1) + "max_flows = 100\n"
+	text := strings.Replace(base, "port = 80", "port = 80\nmethod = \"leastconn\"\nmax_flows = 500\nmin_healthy = 1\nslow_start = \"30s\"", 1) +
+		"max_flows = 100\n[[vserver.backend]]\nname = \"spare\"\naddress = \"10.2.3.2\"\nbackup = true\n"
 	cfg, err := Parse("test.toml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := cfg.Services().Services[0]
+	if s.MinHealthy != 1 || s.SlowStart != 30*time.Second || s.Backends[0].Backup || !s.Backends[1].Backup {
+		t.Errorf("%+v", s)
+	}
 	if s.Method != vserver.LeastConn || s.MaxFlows != 500 || s.Backends[0].MaxFlows != 100 {
 		t.Errorf("%+v", s)
 	}
@@ -22,6 +27,10 @@ func TestLimits(t *testing.T) {
 
 func TestBadLimits(t *testing.T) {
 	for text, want := range map[string]string{
+		base + "backup = true\n": `:16: vserver[0].backend[0].backup: every backend is a backup`,
+		strings.Replace(base, "port = 80", "port = 80\nmin_healthy = 0", 1):     `:13: vserver[0].min_healthy: 0: give 1 to 1024`,
+		strings.Replace(base, "port = 80", "port = 80\nmin_healthy = 2", 1):     `:13: vserver[0].min_healthy: 2: give 1 to 1, as many as can serve at a time`,
+		strings.Replace(base, "port = 80", "port = 80\nslow_start = \"2h\"", 1): `:13: vserver[0].slow_start: 2h0m0s: give 1s to 1h0m0s, or 0s for none`,
 		base + "max_flows = -1\n": `:16: vserver[0].backend[0].max_flows: -1: give 0 to 1073741824`,
 		strings.Replace(base, "port = 80", "port = 80\nmax_flows = 2000000000", 1): `:13: vserver[0].max_flows: 2000000000: give 0 to 1073741824`,
 		strings.Replace(base, "port = 80", "port = 80\nmethod = \"leastcon\"", 1):  `:13: vserver[0].method: method "leastcon" is none of maglev, roundrobin, leastconn`,

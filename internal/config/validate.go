@@ -43,6 +43,7 @@ func (c *Config) validate(p *problems) {
 		path := element("vserver", i)
 		c.VServers[i].Health.validate(p, path+".health")
 		c.validateSource(p, i)
+		p.between(path+".min_healthy", c.VServers[i].MinHealthy, 1, vserver.MaxBackends)
 		c.VServers[i].validateCheckPort(p, path)
 		c.VServers[i].Timeouts.validate(p, path+".timeouts")
 	}

@@ -16,6 +16,24 @@ const (
 	settleTime  = 5 * time.Second
 )
 
+// While backends are on their way up after a slow start, snapshots are built anew
+// for their steps, but not more often than every stepPause, whatever number of
+// them there is; else every idleSteps, for nothing.
+const (
+	stepPause = 100 * time.Millisecond
+	idleSteps = time.Hour
+)
+
+// untilStep returns how long the snapshot that was built last is good for. The
+// caller holds changing, or is alone.
+func (n *Node) untilStep() time.Duration {
+	at, ok := n.builder.NextStep()
+	if !ok {
+		return idleSteps
+	}
+	return max(time.Until(at), stepPause)
+}
+
 // control starts the goroutines of the control half.
 func (n *Node) control() {
 	ctx, stop := context.WithCancel(context.Background())
@@ -41,6 +59,8 @@ func (n *Node) loop(ctx context.Context) {
 			}
 			n.refresh()
 		case <-n.checker.Changes():
+			n.refresh()
+		case <-n.steps.C:
 			n.refresh()
 		case <-tick.C:
 		}

@@ -61,9 +61,14 @@ var (
 	serviceOpen     = metric("vserver_open_flows", "Flows that are not closed yet.", serviceLabels...)
 	serviceLimit    = metric("vserver_max_flows", "Limit of open flows; 0: none.", serviceLabels...)
 
+	serviceUp       = metric("vserver_up", "1 while min_healthy backends, or more, take new flows.", serviceLabels...)
+	serviceMin      = metric("vserver_min_healthy", "Backends that should take new flows.", serviceLabels...)
+	serviceEligible = metric("vserver_eligible_backends", "Backends that new flows go to.", serviceLabels...)
+
 	backendLabels   = []string{"vserver", "backend"}
 	backendUp       = metric("backend_up", "1 while health checks succeed.", backendLabels...)
 	backendWeight   = metric("backend_weight", "Configured weight; 0 drains.", backendLabels...)
+	backendRamp     = metric("backend_ramp_ratio", "Part of the weight that a slow start has come to; 0 while down.", backendLabels...)
 	backendPackets  = metric("backend_packets_total", "Packets to and from the backend that pass here.", backendLabels...)
 	backendBytes    = metric("backend_bytes_total", "Bytes to and from the backend that pass here.", backendLabels...)
 	backendNewFlows = metric("backend_new_flows_total", "Flows given to the backend.", backendLabels...)

@@ -46,6 +46,7 @@ type Node struct {
 	reload     ReloadStatus
 	ready      bool
 
+	steps  *time.Timer   // fires when a slow start comes to its next step
 	relink chan struct{} // tells the links goroutine of a change
 	asked  chan struct{} // tells that handlers have questions
 	stop   context.CancelFunc
@@ -62,7 +63,7 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 		return nil, err
 	}
 	cfg.Engine.Interfaces = len(cfg.Interfaces)
-	n = &Node{log: cfg.Log, cfg: cfg, started: time.Now(), relink: make(chan struct{}, 1), asked: make(chan struct{}, 1)}
+	n = &Node{log: cfg.Log, cfg: cfg, started: time.Now(), relink: make(chan struct{}, 1), asked: make(chan struct{}, 1), steps: time.NewTimer(idleSteps)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())
@@ -216,6 +217,7 @@ func (n *Node) publish(services *vserver.Services) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.services = services
+	n.steps.Reset(n.untilStep())
 	n.generation++
 	n.group.Publish(&engine.Snapshot{
 		Generation: n.generation, Hasher: n.hasher, Cores: n.cores,

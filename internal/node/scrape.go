@@ -10,6 +10,7 @@ import (
 
 	"appliance/engine/packet"
 	"appliance/internal/nic"
+	"appliance/vserver"
 )
 
 // Describe implements prometheus.Collector. Which series there are depends on
@@ -124,9 +125,13 @@ func (m meter) service(s ServiceStatus) {
 	m.gauge(serviceFlows, float64(s.Flows), s.Name)
 	m.gauge(serviceOpen, float64(s.Open), s.Name)
 	m.gauge(serviceLimit, float64(s.MaxFlows), s.Name)
+	m.gauge(serviceUp, flag(s.State == vserver.Up), s.Name)
+	m.gauge(serviceMin, float64(s.MinHealthy), s.Name)
+	m.gauge(serviceEligible, float64(s.Eligible), s.Name)
 	for _, b := range s.Backends {
 		m.gauge(backendUp, flag(b.Up), s.Name, b.Name)
 		m.gauge(backendWeight, float64(b.Weight), s.Name, b.Name)
+		m.gauge(backendRamp, b.Ramp, s.Name, b.Name)
 		m.count(backendPackets, b.Packets, s.Name, b.Name)
 		m.count(backendBytes, b.Bytes, s.Name, b.Name)
 		m.count(backendNewFlows, b.NewFlows, s.Name, b.Name)

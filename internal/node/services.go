@@ -30,6 +30,7 @@ func (n *Node) serviceStatus(services *vserver.Services, readings []reading) []S
 			Mode: c.Mode.String(), Method: c.Method.String(),
 			Packets: t.Packets, Bytes: t.Bytes, NewFlows: t.NewFlows, Flows: t.Flows,
 			Open: r.Open, MaxFlows: c.MaxFlows,
+			State: r.State, Eligible: r.Eligible, MinHealthy: c.MinHealthy, OnBackups: r.Backups,
 		}
 		for _, b := range r.Backends {
 			all[i].Backends = append(all[i].Backends, backendStatus(b, verdicts[[2]string{c.Name, b.Config.Name}]))
@@ -43,7 +44,7 @@ func backendStatus(b vserver.BackendReport, v health.Status) BackendStatus {
 		Name: b.Config.Name, Address: netip.AddrPortFrom(b.Config.Address, b.Config.Port),
 		Weight: b.Config.Weight, Up: b.Up, Reachable: b.Next.String(), Check: string(v.Type), Since: v.Since, Error: v.Error,
 		Packets: b.Traffic.Packets, Bytes: b.Traffic.Bytes, NewFlows: b.Traffic.NewFlows, Flows: b.Traffic.Flows,
-		Open: b.Open, MaxFlows: b.Config.MaxFlows,
+		Open: b.Open, MaxFlows: b.Config.MaxFlows, Backup: b.Config.Backup, Ramp: b.Ramp,
 	}
 }
 
