@@ -133,7 +133,7 @@ func (b *Builder) placeServices(s *Services) {
 		s.services[ref.Slot()] = service{
 			ref: ref, mode: c.Mode, vip: c.VIP.As16(),
 			timeouts:    c.Timeouts.ticks(),
-			onNoBackend: c.OnNoBackend, onNoFlow: c.OnNoFlow,
+			onNoBackend: c.OnNoBackend, onNoFlow: c.OnNoFlow, onBackendDown: c.OnBackendDown,
 			share: b.total.of(ref, c.MaxFlows > 0), most: limitOf(c.MaxFlows),
 			config: c,
 		}

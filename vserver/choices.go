@@ -54,12 +54,22 @@ const (
 	Silence                // dropped, counted as packet.Silent
 )
 
+// A Demise is what becomes of the flows of a backend that goes down.
+type Demise uint8
+
+// The demises.
+const (
+	Keep  Demise = iota // they stay: it may be the health check that is wrong
+	Sever               // TCP flows are reset, UDP flows go to another backend, with their clients' next packet
+)
+
 // Names in the configuration, the default first.
 var (
 	protocols = choices[Protocol]{"protocol", []choice[Protocol]{{TCP, "tcp"}, {UDP, "udp"}}}
 	modes     = choices[Mode]{"mode", []choice[Mode]{{NAT, "nat"}, {DSR, "dsr"}}}
 	methods   = choices[Method]{"method", []choice[Method]{{Maglev, "maglev"}, {RoundRobin, "roundrobin"}, {LeastConn, "leastconn"}}}
 	refusals  = choices[Refusal]{"refusal", []choice[Refusal]{{Reject, "reject"}, {Silence, "silence"}}}
+	demises   = choices[Demise]{"on_backend_down", []choice[Demise]{{Keep, "keep"}, {Sever, "reset"}}}
 )
 
 // String returns the name in the configuration.
@@ -74,6 +84,9 @@ func (m Method) String() string { return methods.name(m) }
 // String returns the name in the configuration.
 func (r Refusal) String() string { return refusals.name(r) }
 
+// String returns the name in the configuration.
+func (d Demise) String() string { return demises.name(d) }
+
 // MarshalText returns the name in the configuration.
 func (p Protocol) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
@@ -85,6 +98,12 @@ func (m Method) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
 // MarshalText returns the name in the configuration.
 func (r Refusal) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// MarshalText returns the name in the configuration.
+func (d Demise) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText sets d to the demise of that name.
+func (d *Demise) UnmarshalText(name []byte) error { return demises.parse(d, string(name)) }
 
 // UnmarshalText sets p to the protocol of that name.
 func (p *Protocol) UnmarshalText(name []byte) error { return protocols.parse(p, string(name)) }

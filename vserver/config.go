@@ -68,6 +68,10 @@ type ServiceConfig struct {
 	// of a connection of which there is no record.
 	OnNoBackend Refusal
 	OnNoFlow    Refusal
+
+	// OnBackendDown is what becomes of the established flows of a backend that
+	// its health check takes down.
+	OnBackendDown Demise
 }
 
 // BackendConfig describes one real server of a service. A reload recognises it

@@ -58,6 +58,7 @@ func TestValidate(t *testing.T) {
 		{"vserver[1].mode", "unknown mode 7", func(c *Config) { c.Services[1].Mode = 7 }},
 		{"vserver[1].method", "unknown method 7", func(c *Config) { c.Services[1].Method = 7 }},
 		{"vserver[1].on_no_backend", "unknown", func(c *Config) { c.Services[1].OnNoBackend = 7 }},
+		{"vserver[1].on_backend_down", "unknown", func(c *Config) { c.Services[1].OnBackendDown = 7 }},
 		{"vserver[1].on_no_flow", "unknown", func(c *Config) { c.Services[1].OnNoFlow = 7 }},
 		{"vserver[3].port", "1 to 65535", func(c *Config) { c.Services[3].Port = 0 }},
 		{"vserver[0].vip", "no address", func(c *Config) { c.Services[0].VIP = netip.Addr{} }},

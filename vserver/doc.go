@@ -44,6 +44,8 @@
 //   - A packet with a record goes to that record's backend, also when the backend
 //     is down or its weight is 0: its health decides about new flows, those that
 //     it has not answered, and how long a UDP flow lasts without its answers.
+//     Where the service resets the flows of backends that are down, the client's
+//     next packet ends it.
 //   - A TCP SYN or any UDP packet without a record begins a flow.
 //   - Any other TCP packet without a record is in the middle of a connection that
 //     this node doesn't know. Nat can't guess its source port and resets it.

@@ -128,7 +128,7 @@ func TestInlining(t *testing.T) {
 	}
 	for _, f := range []string{
 		"destination", "source", "forwardKey", "returnKey", "drop", "begins", "portTag",
-		"(*index).find", "(*hopCache).noted", "ttl", "(*service).byHash", "(*limiter).open", "(*Handler).fits", "(*counters).packet",
+		"(*index).find", "(*hopCache).noted", "ttl", "(*service).byHash", "(*limiter).open", "(*Handler).fits", "(*Services).severed", "(*counters).packet",
 	} {
 		if !strings.Contains(string(out), fmt.Sprintf("can inline %s\n", f)) {
 			t.Errorf("%s is not inlined any more", f)

@@ -19,6 +19,12 @@ func (h *Handler) serve(s *Services, p *engine.Packet, svc *service) {
 		h.table.Retire(r)
 		r = nil
 	}
+	if s.severed(r, svc) {
+		if h.sever(s, p, r) {
+			return
+		}
+		r = nil
+	}
 	if r == nil && s.spoofed(&key.Client) {
 		drop(p, packet.BadSource)
 		return

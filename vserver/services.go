@@ -51,10 +51,11 @@ type service struct {
 	list       []uint32 // slots of all backends, in the order of config
 	vip        [16]byte // IPv4-mapped if IPv4
 
-	timeouts    flows.Timeouts
-	onNoBackend Refusal
-	onNoFlow    Refusal
-	config      *ServiceConfig // nil: the slot is vacant
+	timeouts      flows.Timeouts
+	onNoBackend   Refusal
+	onNoFlow      Refusal
+	onBackendDown Demise
+	config        *ServiceConfig // nil: the slot is vacant
 }
 
 // A backend is a real server of one service.

@@ -122,6 +122,7 @@ func (v *validator) checkService(i int, s *ServiceConfig) {
 	check(v, path+".method", &methods, s.Method)
 	check(v, path+".on_no_backend", &refusals, s.OnNoBackend)
 	check(v, path+".on_no_flow", &refusals, s.OnNoFlow)
+	check(v, path+".on_backend_down", &demises, s.OnBackendDown)
 	if s.Port == 0 {
 		v.fail(path+".port", "0: %v", errPorts)
 	} else if !s.Port.valid() {

@@ -126,6 +126,7 @@ func (t Tuple) hash(h *rss.Hasher) uint32 {
 // A Flow is a flow record, in words.
 type Flow struct {
 	Backend *BackendConfig
+	Severed bool           // ends with the client's next packet, because the backend is down
 	Source  netip.AddrPort // nat: SNIP and port toward the backend
 	State   string
 	Expires time.Duration // from now on, if no packet comes
@@ -149,6 +150,7 @@ func (h *Handler) Find(hasher *rss.Hasher, t Tuple) (flow Flow, ok bool) {
 	}
 	flow = Flow{
 		Backend: s.backends[r.Backend.Slot()].config,
+		Severed: s.severed(r, &s.services[n]),
 		State:   r.State.String(),
 		Expires: duration(r.Deadline - h.tick),
 	}

@@ -42,6 +42,7 @@ const (
 	NoBackend     // a virtual server, but no backend that may take the flow
 	BackendsFull  // every backend that might take the flow has as many as it may
 	ServiceFull   // the virtual server has as many flows as it may
+	BackendDown   // the flow's backend is down, and such flows are reset
 	NoRoute       // no route to the next hop
 	NoNeighbour   // the next hop's link-layer address is not known (yet)
 	NoFlow        // mid-flow packet of a flow that nobody knows
@@ -90,6 +91,7 @@ var reasonNames = [Reasons]string{
 	NoBackend:      "no_backend",
 	BackendsFull:   "backends_full",
 	ServiceFull:    "service_full",
+	BackendDown:    "backend_down",
 	NoRoute:        "no_route",
 	NoNeighbour:    "no_neighbour",
 	NoFlow:         "no_flow",

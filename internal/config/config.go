@@ -94,20 +94,21 @@ type Log struct {
 
 // VServer is one virtual server.
 type VServer struct {
-	Name        string            `toml:"name"`
-	VIP         netip.Addr        `toml:"vip"`
-	Port        vserver.PortRange `toml:"port"`
-	Protocol    vserver.Protocol  `toml:"protocol"`
-	Mode        vserver.Mode      `toml:"mode"`
-	Method      vserver.Method    `toml:"method"`
-	OnNoBackend vserver.Refusal   `toml:"on_no_backend"`
-	OnNoFlow    vserver.Refusal   `toml:"on_no_flow"`
-	MaxFlows    int               `toml:"max_flows"` // 0: no limit
-	MinHealthy  int               `toml:"min_healthy"`
-	SlowStart   time.Duration     `toml:"slow_start"` // 0: none
-	Backends    []Backend         `toml:"backend"`
-	Health      Health            `toml:"health"`
-	Timeouts    Timeouts          `toml:"timeouts"`
+	Name          string            `toml:"name"`
+	VIP           netip.Addr        `toml:"vip"`
+	Port          vserver.PortRange `toml:"port"`
+	Protocol      vserver.Protocol  `toml:"protocol"`
+	Mode          vserver.Mode      `toml:"mode"`
+	Method        vserver.Method    `toml:"method"`
+	OnNoBackend   vserver.Refusal   `toml:"on_no_backend"`
+	OnNoFlow      vserver.Refusal   `toml:"on_no_flow"`
+	OnBackendDown vserver.Demise    `toml:"on_backend_down"`
+	MaxFlows      int               `toml:"max_flows"` // 0: no limit
+	MinHealthy    int               `toml:"min_healthy"`
+	SlowStart     time.Duration     `toml:"slow_start"` // 0: none
+	Backends      []Backend         `toml:"backend"`
+	Health        Health            `toml:"health"`
+	Timeouts      Timeouts          `toml:"timeouts"`
 }
 
 // Backend is one real server of a virtual server. Its fields are those of

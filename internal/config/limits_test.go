@@ -10,14 +10,14 @@ import (
 
 // What a virtual server and its backends are limited to arrives there.
 func TestLimits(t *testing.T) {
-	text := strings.Replace(base, "port = 80", "port = 80\nmethod = \"leastconn\"\nmax_flows = 500\nmin_healthy = 1\nslow_start = \"30s\"", 1) +
+	text := strings.Replace(base, "port = 80", "port = 80\nmethod = \"leastconn\"\nmax_flows = 500\nmin_healthy = 1\nslow_start = \"30s\"\non_backend_down = \"reset\"", 1) +
 		"max_flows = 100\n[[vserver.backend]]\nname = \"spare\"\naddress = \"10.2.3.2\"\nbackup = true\n"
 	cfg, err := Parse("test.toml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := cfg.Services().Services[0]
-	if s.MinHealthy != 1 || s.SlowStart != 30*time.Second || s.Backends[0].Backup || !s.Backends[1].Backup {
+	if s.OnBackendDown != vserver.Sever || s.MinHealthy != 1 || s.SlowStart != 30*time.Second || s.Backends[0].Backup || !s.Backends[1].Backup {
 		t.Errorf("%+v", s)
 	}
 	if s.Method != vserver.LeastConn || s.MaxFlows != 500 || s.Backends[0].MaxFlows != 100 {
@@ -27,6 +27,7 @@ func TestLimits(t *testing.T) {
 
 func TestBadLimits(t *testing.T) {
 	for text, want := range map[string]string{
+		strings.Replace(base, "port = 80", "port = 80\non_backend_down = \"drop\"", 1): `:13: vserver[0].on_backend_down: on_backend_down "drop" is none of keep, reset`,
 		base + "backup = true\n": `:16: vserver[0].backend[0].backup: every backend is a backup`,
 		strings.Replace(base, "port = 80", "port = 80\nmin_healthy = 0", 1):     `:13: vserver[0].min_healthy: 0: give 1 to 1024`,
 		strings.Replace(base, "port = 80", "port = 80\nmin_healthy = 2", 1):     `:13: vserver[0].min_healthy: 2: give 1 to 1, as many as can serve at a time`,

@@ -101,4 +101,7 @@ func (n *Node) Where(ctx context.Context, flow Flow) (Where, error) {
 func (w *Where) record(f vserver.Flow) {
 	w.Backend, w.Source, w.State, w.ExpiresS = f.Backend.Name, f.Source, f.State, f.Expires.Seconds()
 	w.Why = "the flow has a record"
+	if f.Severed {
+		w.Why += ", but its backend is down: the client's next packet ends it"
+	}
 }
