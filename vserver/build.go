@@ -135,7 +135,8 @@ func (b *Builder) placeServices(s *Services) {
 			timeouts:    c.Timeouts.ticks(),
 			onNoBackend: c.OnNoBackend, onNoFlow: c.OnNoFlow, onBackendDown: c.OnBackendDown,
 			share: b.total.of(ref, c.MaxFlows > 0), most: limitOf(c.MaxFlows),
-			config: c,
+			affinity: newAffinity(b.hasher, c),
+			config:   c,
 		}
 		s.vips.add(addressOf(c.VIP), hostTag, 0)
 		if port, ok := c.Port.One(); ok {

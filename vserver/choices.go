@@ -63,13 +63,23 @@ const (
 	Sever               // TCP flows are reset, UDP flows go to another backend, with their clients' next packet
 )
 
+// An Affinity is what flows have in common that go to the same backend.
+type Affinity uint8
+
+// The affinities.
+const (
+	None     Affinity = iota // nothing
+	BySource                 // the network of the client
+)
+
 // Names in the configuration, the default first.
 var (
-	protocols = choices[Protocol]{"protocol", []choice[Protocol]{{TCP, "tcp"}, {UDP, "udp"}}}
-	modes     = choices[Mode]{"mode", []choice[Mode]{{NAT, "nat"}, {DSR, "dsr"}}}
-	methods   = choices[Method]{"method", []choice[Method]{{Maglev, "maglev"}, {RoundRobin, "roundrobin"}, {LeastConn, "leastconn"}}}
-	refusals  = choices[Refusal]{"refusal", []choice[Refusal]{{Reject, "reject"}, {Silence, "silence"}}}
-	demises   = choices[Demise]{"on_backend_down", []choice[Demise]{{Keep, "keep"}, {Sever, "reset"}}}
+	protocols  = choices[Protocol]{"protocol", []choice[Protocol]{{TCP, "tcp"}, {UDP, "udp"}}}
+	modes      = choices[Mode]{"mode", []choice[Mode]{{NAT, "nat"}, {DSR, "dsr"}}}
+	methods    = choices[Method]{"method", []choice[Method]{{Maglev, "maglev"}, {RoundRobin, "roundrobin"}, {LeastConn, "leastconn"}}}
+	refusals   = choices[Refusal]{"refusal", []choice[Refusal]{{Reject, "reject"}, {Silence, "silence"}}}
+	affinities = choices[Affinity]{"persistence", []choice[Affinity]{{None, "none"}, {BySource, "source"}}}
+	demises    = choices[Demise]{"on_backend_down", []choice[Demise]{{Keep, "keep"}, {Sever, "reset"}}}
 )
 
 // String returns the name in the configuration.
@@ -86,6 +96,9 @@ func (r Refusal) String() string { return refusals.name(r) }
 
 // String returns the name in the configuration.
 func (d Demise) String() string { return demises.name(d) }
+
+// String returns the name in the configuration.
+func (a Affinity) String() string { return affinities.name(a) }
 
 // MarshalText returns the name in the configuration.
 func (p Protocol) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
@@ -104,6 +117,12 @@ func (d Demise) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // UnmarshalText sets d to the demise of that name.
 func (d *Demise) UnmarshalText(name []byte) error { return demises.parse(d, string(name)) }
+
+// MarshalText returns the name in the configuration.
+func (a Affinity) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText sets a to the affinity of that name.
+func (a *Affinity) UnmarshalText(name []byte) error { return affinities.parse(a, string(name)) }
 
 // UnmarshalText sets p to the protocol of that name.
 func (p *Protocol) UnmarshalText(name []byte) error { return protocols.parse(p, string(name)) }

@@ -51,6 +51,10 @@ type ServiceConfig struct {
 	Backends []BackendConfig
 	Timeouts Timeouts
 
+	// Persistence keeps the flows of a client's network at one backend. It needs
+	// method Maglev.
+	Persistence Persistence
+
 	// MaxFlows bounds the open flows of the service, up to MaxFlowLimit; 0: only
 	// the flow tables do. It may be exceeded by one flow for each further engine.
 	MaxFlows int
@@ -85,6 +89,13 @@ type BackendConfig struct {
 	Backup   bool   // gets new flows only while no other is eligible
 }
 
+// Persistence says which flows of a service go to the same backend.
+type Persistence struct {
+	By      Affinity
+	Prefix4 int // bits of IPv4 addresses that clients of one network have in common; 0: DefaultPrefix4
+	Prefix6 int // likewise of IPv6 addresses; 0: DefaultPrefix6
+}
+
 // Timeouts say how long a flow may be silent before its record expires, in steps
 // of 1/16 s: MinTimeout to MaxTimeout each. Zero stands for the default. Closed
 // flows are not named: they last for flows.Rest.
@@ -101,7 +112,9 @@ const (
 	DefaultBuckets    = 4096
 	DefaultAnswerRate = 1000
 	DefaultMinHealthy = 1
-	DefaultWeight     = 1 // for configuration files; a BackendConfig's zero Weight drains
+	DefaultPrefix4    = 32
+	DefaultPrefix6    = 64 // a host's own choice is within it (RFC 7421)
+	DefaultWeight     = 1  // for configuration files; a BackendConfig's zero Weight drains
 
 	MaxServices    = 1 << 15
 	MaxBackends    = 1024    // of one service
@@ -141,6 +154,8 @@ func (c *Config) SetDefaults() {
 		s := &c.Services[i]
 		s.Timeouts.setDefaults()
 		setDefault(&s.MinHealthy, DefaultMinHealthy)
+		setDefault(&s.Persistence.Prefix4, DefaultPrefix4)
+		setDefault(&s.Persistence.Prefix6, DefaultPrefix6)
 		if port, ok := s.Port.One(); ok {
 			for j := range s.Backends {
 				setDefault(&s.Backends[j].Port, port)

@@ -41,15 +41,16 @@ var noServices = &Services{
 type service struct {
 	ref        flows.Ref
 	mode       Mode
-	pool       *pool    // nil: no backend is eligible
-	members    []uint32 // slots of eligible backends, by index in the pool
-	rivals     []rival  // the same, where the number of their flows matters; else nil
-	backups    bool     // the members are backups
-	unroutable bool     // no route leads to the members
-	share      *share   // nil: no limit
-	most       int64    // flows that it may have
-	list       []uint32 // slots of all backends, in the order of config
-	vip        [16]byte // IPv4-mapped if IPv4
+	pool       *pool     // nil: no backend is eligible
+	members    []uint32  // slots of eligible backends, by index in the pool
+	rivals     []rival   // the same, where the number of their flows matters; else nil
+	backups    bool      // the members are backups
+	unroutable bool      // no route leads to the members
+	share      *share    // nil: no limit
+	most       int64     // flows that it may have
+	list       []uint32  // slots of all backends, in the order of config
+	vip        [16]byte  // IPv4-mapped if IPv4
+	affinity   *affinity // nil: none
 
 	timeouts      flows.Timeouts
 	onNoBackend   Refusal

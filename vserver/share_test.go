@@ -346,18 +346,23 @@ func TestLimitUnderContention(t *testing.T) {
 	}
 }
 
-// Neither the search for the idlest backend nor for one that isn't full
-// allocates.
+// Neither the search for the idlest backend, nor for one that isn't full, nor
+// persistence allocates.
 func TestNoAllocationsForLimits(t *testing.T) {
 	for _, method := range []Method{Maglev, RoundRobin, LeastConn} {
 		cfg := testConfig(DSR, method, 8)
-		for j := range cfg.Services[0].Backends {
-			cfg.Services[0].Backends[j].MaxFlows = 2
+		for i := range cfg.Services {
+			for j := range cfg.Services[i].Backends {
+				cfg.Services[i].Backends[j].MaxFlows = 2
+			}
+			if method == Maglev {
+				cfg.Services[i].Persistence.By = BySource
+			}
 		}
-		n := newNode(t, cfg)
+		n := newSizedNode(t, cfg, testCapacity, 128)
 		var batch, ready []engine.Packet
-		for i := range 32 { // half of them find no room
-			ready = append(ready, n.place(uint32(i), clientSide, paths[0].from(i).open()))
+		for i := range 128 { // half of them find no room
+			ready = append(ready, n.place(uint32(i), clientSide, paths[i%len(paths)].from(i).open()))
 		}
 		batch = append(batch, ready...)
 		if got := testing.AllocsPerRun(10, func() {

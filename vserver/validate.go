@@ -133,6 +133,7 @@ func (v *validator) checkService(i int, s *ServiceConfig) {
 	}
 	v.between(path+".max_flows", s.MaxFlows, 0, MaxFlowLimit)
 	v.checkSpares(path, s)
+	v.checkPersistence(path+".persistence", s)
 	v.checkTimeouts(path+".timeouts", &s.Timeouts)
 	v.count(path+".backend", len(s.Backends), MaxBackends)
 	names, addrs := map[string]int{}, map[netip.AddrPort]int{}

@@ -53,14 +53,18 @@ func (s *Services) Where(hasher *rss.Hasher, cores *rss.CoreTable, t Tuple) Expl
 	case svc.full():
 		e.Why = fmt.Sprintf("the virtual server has %d open flows, as many as it may", svc.share.open.Load())
 	default:
-		s.explainChoice(&e, svc, hash)
+		s.explainChoice(&e, svc, t.Client.Addr())
 	}
 	return e
 }
 
 // explainChoice says which backend a new flow goes to.
-func (s *Services) explainChoice(e *Explanation, svc *service, hash uint32) {
-	at, why := svc.foresee(hash)
+func (s *Services) explainChoice(e *Explanation, svc *service, client netip.Addr) {
+	b := client.As16()
+	at, why := svc.foresee(svc.choiceHash(e.Hash, &b))
+	if svc.affinity != nil {
+		why += fmt.Sprintf(", that of the client's network %v", svc.affinity.prefix(client, &svc.config.Persistence))
+	}
 	if svc.backups {
 		why += ", of the backups, because no other backend is up and has a weight"
 	}

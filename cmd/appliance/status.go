@@ -132,8 +132,12 @@ func printEngines(t *tabwriter.Writer, list []node.EngineStatus) {
 
 func printServices(t *tabwriter.Writer, list []node.ServiceStatus) {
 	for _, s := range list {
+		method := s.Method
+		if s.Persistence != vserver.None {
+			method += " by " + s.Persistence.String()
+		}
 		fmt.Fprintf(t, "\nVSERVER %s: %s %s port %s, %s, %s; %s flows, %d packets\n",
-			s.Name, s.Protocol, s.VIP, s.Port, s.Mode, s.Method, flowCount(s.Flows, s.Open, s.MaxFlows), s.Packets)
+			s.Name, s.Protocol, s.VIP, s.Port, s.Mode, method, flowCount(s.Flows, s.Open, s.MaxFlows), s.Packets)
 		if s.State != vserver.Up {
 			fmt.Fprintf(t, "  %s: new flows go to %d backends, %d should be there\n", strings.ToUpper(string(s.State)), s.Eligible, s.MinHealthy)
 		}

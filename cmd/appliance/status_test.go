@@ -83,7 +83,7 @@ func sample() node.Status {
 			{Name: "eth1", Planes: []string{"server"}, State: "failed", Error: "MTU 9000 is more than the 3814 bytes that a frame holds", MTU: 9000},
 		},
 		Services: []node.ServiceStatus{
-			{Name: "web", VIP: vip4, Port: 80, Protocol: "tcp", Mode: "nat", Method: "maglev", Packets: 123456, Flows: 12, State: vserver.Degraded, Eligible: 2, MinHealthy: 3, Backends: []node.BackendStatus{
+			{Name: "web", VIP: vip4, Port: 80, Protocol: "tcp", Mode: "nat", Method: "maglev", Persistence: vserver.BySource, Packets: 123456, Flows: 12, State: vserver.Degraded, Eligible: 2, MinHealthy: 3, Backends: []node.BackendStatus{
 				{Name: "web1", Address: netip.MustParseAddrPort("10.2.3.1:80"), Weight: 1, Up: true, Reachable: "found", Check: "https", Since: ago(7*time.Hour + time.Minute), Packets: 123456, NewFlows: 99, Flows: 12, Ramp: 0.4},
 				{Name: "web2", Address: netip.MustParseAddrPort("10.2.3.2:80"), Weight: 0, Reachable: "found", Check: "tcp", Since: ago(150 * time.Second), Error: "health: connect: connection refused"},
 				{Name: "web3", Address: netip.MustParseAddrPort("10.2.3.3:8080"), Weight: 1, Up: true, Reachable: "not resolved", Flows: 7, Open: 5, MaxFlows: 5},

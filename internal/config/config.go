@@ -109,6 +109,7 @@ type VServer struct {
 	Backends      []Backend         `toml:"backend"`
 	Health        Health            `toml:"health"`
 	Timeouts      Timeouts          `toml:"timeouts"`
+	Persistence   Persistence       `toml:"persistence"`
 }
 
 // Backend is one real server of a virtual server. Its fields are those of
@@ -120,6 +121,14 @@ type Backend struct {
 	Weight   int        `toml:"weight"`
 	MaxFlows int        `toml:"max_flows"` // 0: no limit
 	Backup   bool       `toml:"backup"`
+}
+
+// Persistence says which flows of a virtual server go to the same backend. Its
+// fields are those of vserver.Persistence.
+type Persistence struct {
+	By      vserver.Affinity `toml:"by"`
+	Prefix4 int              `toml:"prefix4"`
+	Prefix6 int              `toml:"prefix6"`
 }
 
 // Health is how the backends of a virtual server are checked.
@@ -189,7 +198,8 @@ func (s *VServer) preset() {
 			Path: check.Path, StatusMin: check.StatusMin, StatusMax: check.StatusMax,
 			RequireAnswer: true, Query: dns.Query, QueryType: QueryType(dns.QueryType), RCode: RCode(dns.RCode),
 		},
-		Timeouts: Timeouts(vserver.DefaultTimeouts()),
+		Timeouts:    Timeouts(vserver.DefaultTimeouts()),
+		Persistence: Persistence{Prefix4: vserver.DefaultPrefix4, Prefix6: vserver.DefaultPrefix6},
 	}
 }
 

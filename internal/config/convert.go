@@ -62,7 +62,7 @@ func (s *VServer) service() vserver.ServiceConfig {
 		Name: s.Name, VIP: s.VIP, Port: s.Port, Protocol: s.Protocol,
 		Mode: s.Mode, Method: s.Method, Backends: backends, Timeouts: vserver.Timeouts(s.Timeouts),
 		OnNoBackend: s.OnNoBackend, OnNoFlow: s.OnNoFlow, OnBackendDown: s.OnBackendDown, MaxFlows: s.MaxFlows,
-		MinHealthy: s.MinHealthy, SlowStart: s.SlowStart,
+		MinHealthy: s.MinHealthy, SlowStart: s.SlowStart, Persistence: vserver.Persistence(s.Persistence),
 	}
 }
 

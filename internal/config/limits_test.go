@@ -25,9 +25,29 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+func TestPersistence(t *testing.T) {
+	for add, want := range map[string]vserver.Persistence{
+		"":                {By: vserver.None, Prefix4: 32, Prefix6: 64},
+		"by = \"source\"": {By: vserver.BySource, Prefix4: 32, Prefix6: 64},
+		"by = \"source\"\nprefix4 = 24\nprefix6 = 48": {By: vserver.BySource, Prefix4: 24, Prefix6: 48},
+	} {
+		cfg, err := Parse("test.toml", []byte(base+"[vserver.persistence]\n"+add))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cfg.Services().Services[0].Persistence; got != want {
+			t.Errorf("%s: %+v, want %+v", add, got, want)
+		}
+	}
+}
+
 func TestBadLimits(t *testing.T) {
 	for text, want := range map[string]string{
-		strings.Replace(base, "port = 80", "port = 80\non_backend_down = \"drop\"", 1): `:13: vserver[0].on_backend_down: on_backend_down "drop" is none of keep, reset`,
+		strings.Replace(base, "port = 80", "port = 80\non_backend_down = \"drop\"", 1):                                           `:13: vserver[0].on_backend_down: on_backend_down "drop" is none of keep, reset`,
+		base + "[vserver.persistence]\nby = \"cookie\"\n":                                                                        `:17: vserver[0].persistence.by: persistence "cookie" is none of none, source`,
+		base + "[vserver.persistence]\nprefix4 = 0\n":                                                                            `:17: vserver[0].persistence.prefix4: 0: give 1 to 32`,
+		base + "[vserver.persistence]\nprefix6 = 129\n":                                                                          `:17: vserver[0].persistence.prefix6: 129: give 1 to 128`,
+		strings.Replace(base, "port = 80", "port = 80\nmethod = \"roundrobin\"", 1) + "[vserver.persistence]\nby = \"source\"\n": `:18: vserver[0].persistence.by: source, but method is roundrobin: persistence chooses by hash, so give method maglev`,
 		base + "backup = true\n": `:16: vserver[0].backend[0].backup: every backend is a backup`,
 		strings.Replace(base, "port = 80", "port = 80\nmin_healthy = 0", 1):     `:13: vserver[0].min_healthy: 0: give 1 to 1024`,
 		strings.Replace(base, "port = 80", "port = 80\nmin_healthy = 2", 1):     `:13: vserver[0].min_healthy: 2: give 1 to 1, as many as can serve at a time`,

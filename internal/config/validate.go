@@ -45,6 +45,8 @@ func (c *Config) validate(p *problems) {
 		c.validateSource(p, i)
 		p.between(path+".min_healthy", c.VServers[i].MinHealthy, 1, vserver.MaxBackends)
 		c.VServers[i].validateCheckPort(p, path)
+		p.between(path+".persistence.prefix4", c.VServers[i].Persistence.Prefix4, 1, 32)
+		p.between(path+".persistence.prefix6", c.VServers[i].Persistence.Prefix6, 1, 128)
 		c.VServers[i].Timeouts.validate(p, path+".timeouts")
 	}
 	services := c.Services()

@@ -27,7 +27,7 @@ func (n *Node) serviceStatus(services *vserver.Services, readings []reading) []S
 		c, t := r.Config, r.Traffic
 		all[i] = ServiceStatus{
 			Name: c.Name, VIP: c.VIP, Port: c.Port, Protocol: c.Protocol.String(),
-			Mode: c.Mode.String(), Method: c.Method.String(),
+			Mode: c.Mode.String(), Method: c.Method.String(), Persistence: c.Persistence.By,
 			Packets: t.Packets, Bytes: t.Bytes, NewFlows: t.NewFlows, Flows: t.Flows,
 			Open: r.Open, MaxFlows: c.MaxFlows,
 			State: r.State, Eligible: r.Eligible, MinHealthy: c.MinHealthy, OnBackups: r.Backups,

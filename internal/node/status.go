@@ -105,23 +105,24 @@ type PortStatus struct {
 
 // ServiceStatus is one virtual server, summed over the engines.
 type ServiceStatus struct {
-	Name       string            `json:"name"`
-	VIP        netip.Addr        `json:"vip"`
-	Port       vserver.PortRange `json:"port"` // a number, or a string for several: "8000-8099", "*"
-	Protocol   string            `json:"protocol"`
-	Mode       string            `json:"mode"`
-	Method     string            `json:"method"`
-	Packets    uint64            `json:"packets"`
-	Bytes      uint64            `json:"bytes"`
-	NewFlows   uint64            `json:"new_flows"`
-	Flows      uint64            `json:"flows"`
-	Open       uint64            `json:"open_flows"` // of flows, those not closed yet: what leastconn and limits go by
-	MaxFlows   int               `json:"max_flows"`  // 0: no limit
-	State      vserver.State     `json:"state"`      // "up", "degraded": serves with fewer backends than min_healthy, or "down"
-	Eligible   int               `json:"eligible"`   // backends that new flows go to
-	MinHealthy int               `json:"min_healthy"`
-	OnBackups  bool              `json:"on_backups"` // these are backups
-	Backends   []BackendStatus   `json:"backends"`
+	Name        string            `json:"name"`
+	VIP         netip.Addr        `json:"vip"`
+	Port        vserver.PortRange `json:"port"` // a number, or a string for several: "8000-8099", "*"
+	Protocol    string            `json:"protocol"`
+	Mode        string            `json:"mode"`
+	Method      string            `json:"method"`
+	Persistence vserver.Affinity  `json:"persistence"` // "none" or "source"
+	Packets     uint64            `json:"packets"`
+	Bytes       uint64            `json:"bytes"`
+	NewFlows    uint64            `json:"new_flows"`
+	Flows       uint64            `json:"flows"`
+	Open        uint64            `json:"open_flows"` // of flows, those not closed yet: what leastconn and limits go by
+	MaxFlows    int               `json:"max_flows"`  // 0: no limit
+	State       vserver.State     `json:"state"`      // "up", "degraded": serves with fewer backends than min_healthy, or "down"
+	Eligible    int               `json:"eligible"`   // backends that new flows go to
+	MinHealthy  int               `json:"min_healthy"`
+	OnBackups   bool              `json:"on_backups"` // these are backups
+	Backends    []BackendStatus   `json:"backends"`
 }
 
 // BackendStatus is one backend of a virtual server, summed over the engines.
