@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -84,6 +85,11 @@ func openAndAsk(ctx context.Context, t *testing.T, c *lab.Client, target netip.A
 		return "", err
 	}
 	t.Cleanup(func() { conn.Close() })
+	return askName(conn)
+}
+
+// askName makes a request over a connection, and returns who answered.
+func askName(conn net.Conn) (string, error) {
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return "", err
 	}
