@@ -3,6 +3,7 @@ package vserver
 import (
 	"encoding/binary"
 	"net/netip"
+	"time"
 
 	"appliance/rss"
 )
@@ -17,6 +18,7 @@ type affinity struct {
 	vip    address
 	mask   address // of the clients' networks
 	v4     bool
+	keep   uint32 // seconds that a network stays at its backend after its last new flow; 0: the hash alone decides
 }
 
 // newAffinity returns the affinity of a service, nil if it has none.
@@ -24,7 +26,7 @@ func newAffinity(hasher *rss.Hasher, c *ServiceConfig) *affinity {
 	if c.Persistence.By != BySource {
 		return nil
 	}
-	a := &affinity{hasher: hasher, vip: addressOf(c.VIP), v4: c.VIP.Is4()}
+	a := &affinity{hasher: hasher, vip: addressOf(c.VIP), v4: c.VIP.Is4(), keep: uint32(c.Persistence.Timeout / time.Second)}
 	bits := c.Persistence.Prefix6
 	if a.v4 {
 		bits = 96 + c.Persistence.Prefix4 // of an IPv4-mapped address
@@ -62,6 +64,22 @@ func (svc *service) choiceHash(hash uint32, client *[16]byte) uint32 {
 		return hash
 	}
 	return svc.affinity.hash(svc.affinity.network(client))
+}
+
+// stays returns the backend that a client's network stays at although the hash
+// may say otherwise, nil if there is none.
+func (s *Services) stays(svc *service, client *[16]byte, now uint32) *backend {
+	if svc.affinity == nil || svc.affinity.keep == 0 {
+		return nil
+	}
+	return s.kept(svc, svc.affinity.network(client), now)
+}
+
+// stay has a client's network stay at a backend from now on.
+func (s *Services) stay(svc *service, client *[16]byte, be *backend, now uint32) {
+	if a := svc.affinity; a != nil && a.keep > 0 {
+		s.memory.keep(s.memory.key(a.network(client), svc.ref), be.ref, now, a.keep)
+	}
 }
 
 // prefix returns a client's network for people.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"appliance/engine/packet"
 	pt "appliance/engine/packet/packettest"
@@ -17,7 +18,7 @@ import (
 func sourceConfig(mode Mode, n, prefix4, prefix6 int) Config {
 	cfg := testConfig(mode, Maglev, n)
 	for i := range cfg.Services {
-		cfg.Services[i].Persistence = Persistence{BySource, prefix4, prefix6}
+		cfg.Services[i].Persistence = Persistence{By: BySource, Prefix4: prefix4, Prefix6: prefix6}
 	}
 	return cfg
 }
@@ -193,13 +194,16 @@ func TestValidatePersistence(t *testing.T) {
 		says   string // with the path; empty: nothing is wrong
 	}{
 		{Persistence{}, LeastConn, ""},
-		{Persistence{BySource, 1, 1}, Maglev, ""},
-		{Persistence{BySource, 32, 128}, Maglev, ""},
-		{Persistence{BySource, 0, 0}, LeastConn, "by: source, but method is leastconn: persistence chooses by hash, so give method maglev"},
-		{Persistence{BySource, 0, 0}, RoundRobin, "by: source, but method is roundrobin"},
-		{Persistence{BySource, 33, 0}, Maglev, "prefix4: 33: give 1 to 32"},
-		{Persistence{BySource, 0, 129}, Maglev, "prefix6: 129: give 1 to 128"},
-		{Persistence{None, -1, 0}, Maglev, "prefix4: -1: give 1 to 32"},
+		{Persistence{By: BySource, Prefix4: 1, Prefix6: 1}, Maglev, ""},
+		{Persistence{By: BySource, Prefix4: 32, Prefix6: 128}, Maglev, ""},
+		{Persistence{By: BySource, Prefix4: 0, Prefix6: 0}, LeastConn, "by: source, but method is leastconn: persistence chooses by hash, so give method maglev"},
+		{Persistence{By: BySource, Prefix4: 0, Prefix6: 0}, RoundRobin, "by: source, but method is roundrobin"},
+		{Persistence{By: BySource, Prefix4: 33, Prefix6: 0}, Maglev, "prefix4: 33: give 1 to 32"},
+		{Persistence{By: BySource, Prefix4: 0, Prefix6: 129}, Maglev, "prefix6: 129: give 1 to 128"},
+		{Persistence{By: None, Prefix4: -1, Prefix6: 0}, Maglev, "prefix4: -1: give 1 to 32"},
+		{Persistence{By: BySource, Timeout: 24 * time.Hour}, Maglev, ""},
+		{Persistence{By: BySource, Timeout: time.Second}, Maglev, "timeout: 1s: give 10s to 24h0m0s, or 0s for none"},
+		{Persistence{By: BySource, Timeout: -time.Second}, Maglev, "timeout: -1s: give"},
 		{Persistence{By: 9}, Maglev, "by: unknown persistence 9"},
 	} {
 		cfg := testConfig(NAT, tc.method, 1)

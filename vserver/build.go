@@ -25,6 +25,7 @@ type Builder struct {
 	total    shares // of services
 	each     shares // of backends
 	ramp     ramp
+	memory   *sticky // made when a service asks for it, kept from then on
 	snips    map[netip.Addr]uint16
 	ways     map[way]uint16
 	pools    map[string]*pool
@@ -62,6 +63,7 @@ func (b *Builder) Build(cfg Config, up func(service, backend string) bool, route
 	b.ramp.begin()
 	b.placeWays(s)
 	b.placeServices(s)
+	b.remember(s)
 	b.placeBackends(s, up)
 	if err := b.fillPools(s); err != nil {
 		return nil, fmt.Errorf("vserver: build: %w", err)
@@ -146,6 +148,18 @@ func (b *Builder) placeServices(s *Services) {
 		}
 		s.list = append(s.list, ref.Slot())
 	}
+}
+
+// remember gives the services a memory of clients, if one of them wants it.
+func (b *Builder) remember(s *Services) {
+	wants := func(c ServiceConfig) bool { return c.Persistence.By == BySource && c.Persistence.Timeout > 0 }
+	if !slices.ContainsFunc(s.config.Services, wants) {
+		return
+	}
+	if b.memory == nil {
+		b.memory = newSticky()
+	}
+	s.memory = b.memory
 }
 
 // placeBackends gives each backend its slot and its next hop.

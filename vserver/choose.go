@@ -1,20 +1,41 @@
 package vserver
 
-import "appliance/engine/packet"
+import (
+	"time"
+
+	"appliance/engine/packet"
+)
 
 // choose returns the backend that a new flow goes to, or why it goes to none.
-func (h *Handler) choose(s *Services, svc *service, hash uint32) (*backend, packet.Reason) {
+func (h *Handler) choose(s *Services, svc *service, hash uint32, client *[16]byte) (*backend, packet.Reason) {
 	if svc.pool == nil {
 		return nil, packet.NoBackend
 	}
 	if svc.full() {
 		return nil, packet.ServiceFull
 	}
-	n := h.pick(svc, hash)
-	if n < 0 {
-		return nil, packet.BackendsFull
+	be := s.stays(svc, client, h.second())
+	if be == nil {
+		n := h.pick(svc, svc.choiceHash(hash, client))
+		if n < 0 {
+			return nil, packet.BackendsFull
+		}
+		be = &s.backends[svc.members[n]]
 	}
-	return &s.backends[svc.members[n]], packet.OK
+	s.stay(svc, client, be, h.second())
+	return be, packet.OK
+}
+
+// second returns the time of the pass, in seconds.
+func (h *Handler) second() uint32 { return uint32(h.now / int64(time.Second)) }
+
+// stateless returns the backend of a packet whatever the flow table says: where
+// its client's network stays, else where the hash says. The service has a pool.
+func (h *Handler) stateless(s *Services, svc *service, hash uint32, client *[16]byte) *backend {
+	if be := s.stays(svc, client, h.second()); be != nil {
+		return be
+	}
+	return &s.backends[svc.byHash(svc.choiceHash(hash, client))]
 }
 
 // pick returns which member a new flow goes to, by its index in the pool; -1 if

@@ -17,9 +17,10 @@ func BenchmarkChoose(b *testing.B) {
 			n := newNode(b, cfg)
 			s := n.services()
 			n.handler.begin(&n.snapshot, n.now)
+			client := [16]byte{10: 0xff, 11: 0xff, 12: 192}
 			b.Run(fmt.Sprintf("method=%v/backends=%d", method, backends), func(b *testing.B) {
 				for i := range b.N {
-					be, _ := n.handler.choose(s, &s.services[0], uint32(i)*0x9e3779b1)
+					be, _ := n.handler.choose(s, &s.services[0], uint32(i)*0x9e3779b1, &client)
 					n.handler.count.backends[be.ref.Slot()].turn(1)
 				}
 			})

@@ -94,6 +94,11 @@ type Persistence struct {
 	By      Affinity
 	Prefix4 int // bits of IPv4 addresses that clients of one network have in common; 0: DefaultPrefix4
 	Prefix6 int // likewise of IPv6 addresses; 0: DefaultPrefix6
+
+	// Timeout is how long after its last new flow a network stays at its backend
+	// when a change of the backends would move it: MinPersistence to MaxTimeout,
+	// or 0 for not at all.
+	Timeout time.Duration
 }
 
 // Timeouts say how long a flow may be silent before its record expires, in steps
@@ -127,6 +132,7 @@ const (
 	MinSlowStart   = time.Second
 	MaxSlowStart   = time.Hour
 	MinTimeout     = 2 * time.Second
+	MinPersistence = 10 * time.Second
 	MaxTimeout     = 24 * time.Hour
 )
 

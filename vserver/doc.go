@@ -73,11 +73,16 @@
 // The method says, among the backends that are up and have a weight; backups are
 // asked only when there is no other. With a slow start a backend that comes up has
 // a tenth of its weight at first; the Builder, which remembers since when each is
-// up, says when Services must be built anew for it to have more. Where the method, or
-// a limit of open flows, goes by how many flows a backend has, the engines of the
-// node count them together: docs/decisions/0010 says how, and how exactly. A
-// backend at its limit is passed over; a service at its limit, or all of whose
-// backends are, refuses.
+// up, says when Services must be built anew for it to have more.
+//
+// Where the method, or a limit, goes by how many flows a backend has open, the
+// engines of the node count them together: docs/decisions/0010 says how, and how
+// exactly. A backend at its limit is passed over; a service at its limit, or all
+// of whose backends are, refuses.
+//
+// With persistence the hash is that of the client's network and the VIP, not of
+// the flow: no state, so it holds everywhere. A service may also have networks
+// remembered for a time, on this node, to stay where they are when backends come.
 //
 // # Answers
 //

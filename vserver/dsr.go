@@ -43,15 +43,14 @@ func (h *Handler) direct(s *Services, p *engine.Packet, frame []byte, svc *servi
 // without one. Where no backend takes the flow, it gives the packet its verdict
 // and returns none.
 func (h *Handler) list(s *Services, p *engine.Packet, svc *service, key *flows.ForwardKey) (*flows.Record, *backend) {
-	hash := svc.choiceHash(p.Hash, &key.Client)
-	byHash := &s.backends[svc.byHash(hash)]
+	byHash := h.stateless(s, svc, p.Hash, &key.Client)
 	if p.TCPFlags&packet.TCPRst != 0 {
 		return nil, byHash // nothing follows it
 	}
 	be := byHash
 	if begins(p) {
 		var why packet.Reason
-		if be, why = h.choose(s, svc, hash); be == nil {
+		if be, why = h.choose(s, svc, p.Hash, &key.Client); be == nil {
 			h.refuse(s, p, why, svc.onNoBackend)
 			return nil, nil
 		}

@@ -3,6 +3,7 @@ package vserver
 import (
 	"encoding/binary"
 	"testing"
+	"time"
 
 	"appliance/engine"
 	"appliance/engine/packet"
@@ -10,7 +11,8 @@ import (
 )
 
 // fuzzConfig has services of both modes, one without backends, one whose
-// backends are behind a smaller MTU, one whose backend isn't resolved.
+// backends are behind a smaller MTU, one whose backend isn't resolved; and one on
+// several ports with limits, one on all ports of UDP that keeps clients.
 func fuzzConfig() Config {
 	cfg := testConfig(NAT, RoundRobin, 2)
 	cfg.AnswerRate = MaxAnswerRate
@@ -25,6 +27,12 @@ func fuzzConfig() Config {
 		}
 		cfg.Services = append(cfg.Services, s)
 	}
+	limited, all := cfg.Services[0], cfg.Services[1]
+	limited.Name, limited.Port, limited.Method, limited.MaxFlows = "limited", Ports(100, 199), LeastConn, 2
+	limited.OnBackendDown = Sever
+	all.Name, all.Port, all.Mode, all.Method = "all", AllPorts, DSR, Maglev
+	all.Persistence = Persistence{By: BySource, Timeout: time.Minute}
+	cfg.Services = append(cfg.Services, limited, all)
 	return cfg
 }
 
@@ -44,7 +52,7 @@ func FuzzDecide(f *testing.F) {
 		f.Add(p.open(pt.PayloadSize(1450)), uint8(2), true)
 		f.Add(p.open(pt.Fragment(0, true), pt.PayloadSize(16)), uint8(0), false)
 	}
-	for _, port := range []string{"79", "81", "82", "83", "84"} {
+	for _, port := range []string{"79", "81", "82", "83", "84", "150"} {
 		f.Add(pt.TCP("192.0.2.7:1", "198.51.100.10:"+port, pt.Flags("S"), pt.PayloadSize(1400)), uint8(0), true)
 	}
 	f.Add(pt.Echo("192.0.2.7", "198.51.100.10"), uint8(0), false)

@@ -221,7 +221,9 @@ const maxSweep = 8192
 
 // Housekeep implements engine.Handler: it frees what has expired.
 func (h *Handler) Housekeep(snapshot *engine.Snapshot, now int64) {
-	h.begin(snapshot, now)
+	if s := h.begin(snapshot, now); s.memory != nil {
+		s.memory.clock.Store(h.second())
+	}
 	past := min(now-h.swept, int64(sweepPeriod)) // longer if the process was stopped
 	if n := int64(h.cfg.Capacity) * past / int64(sweepPeriod); n > 0 {
 		h.table.Sweep(int(min(n, maxSweep)))

@@ -20,6 +20,8 @@ func TestNoAllocations(t *testing.T) {
 		"new flow, then more of it": {p4.open(), p4.open(pt.Flags("A")), p4.open(pt.Flags("FA"))},
 		"datagrams":                 {p6.open(), p6.open()},
 		"dsr":                       {tcp("198.51.100.10:81", "S"), tcp("198.51.100.10:81", "A")},
+		"port range, limits":        {tcp("198.51.100.10:150", "S"), tcp("198.51.100.10:151", "S"), tcp("198.51.100.10:152", "S")},
+		"all ports, persistence":    {pt.UDP("192.0.2.7:1", "198.51.100.10:9")},
 		"no service":                {tcp("198.51.100.10:79", "S")},
 		"no backend":                {tcp("198.51.100.10:82", "S")},
 		"no flow":                   {p4.from(9).open(pt.Flags("A"))},

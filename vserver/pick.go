@@ -81,7 +81,7 @@ func (h *Handler) open(s *Services, p *engine.Packet, svc *service, key *flows.F
 		h.refuse(s, p, packet.NoFlow, svc.onNoFlow)
 		return nil
 	}
-	be, why := h.choose(s, svc, svc.choiceHash(p.Hash, &key.Client))
+	be, why := h.choose(s, svc, p.Hash, &key.Client)
 	if be == nil {
 		h.refuse(s, p, why, svc.onNoBackend)
 		return nil

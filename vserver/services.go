@@ -28,6 +28,7 @@ type Services struct {
 	roster   flows.Roster
 	ports    *flows.Ports
 	routes   *fib.Table
+	memory   *sticky // nil: no service keeps clients for a time
 	config   Config
 }
 
@@ -61,14 +62,15 @@ type service struct {
 
 // A backend is a real server of one service.
 type backend struct {
-	addr  [16]byte // IPv4-mapped if IPv4
-	port  uint16   // 0: the one that the client has asked for
-	up    bool     // its health check succeeds
-	ref   flows.Ref
-	step  int          // how far its slow start has come; 0: not up
-	share *share       // nil: nobody asks
-	next  *fib.NextHop // valid unless found is NoRoute
-	found fib.Result
+	addr   [16]byte // IPv4-mapped if IPv4
+	port   uint16   // 0: the one that the client has asked for
+	up     bool     // its health check succeeds
+	member bool     // of its service's pool
+	ref    flows.Ref
+	step   int          // how far its slow start has come; 0: not up
+	share  *share       // nil: nobody asks
+	next   *fib.NextHop // valid unless found is NoRoute
+	found  fib.Result
 
 	config  *BackendConfig // nil: the slot is vacant
 	service uint32         // slot
@@ -77,6 +79,11 @@ type backend struct {
 // eligible reports whether the backend takes new flows. Established ones stay
 // with it in any case.
 func (b *backend) eligible() bool { return b.up && b.config.Weight > 0 }
+
+// full reports whether the backend may have no further flow.
+func (b *backend) full() bool {
+	return b.config.MaxFlows > 0 && b.share.open.Load() >= int64(b.config.MaxFlows)
+}
 
 // portFor returns the port that a flow to a port of the service has at the
 // backend.

@@ -69,6 +69,7 @@ func (svc *service) contended() bool {
 
 // join makes a backend a member of the service's pool.
 func (svc *service) join(be *backend, weight int) {
+	be.member = true
 	svc.members = append(svc.members, be.ref.Slot())
 	if be.share != nil {
 		svc.rivals = append(svc.rivals, rival{be.share, int64(weight), limitOf(be.config.MaxFlows)})

@@ -61,6 +61,13 @@ func (s *Services) Where(hasher *rss.Hasher, cores *rss.CoreTable, t Tuple) Expl
 // explainChoice says which backend a new flow goes to.
 func (s *Services) explainChoice(e *Explanation, svc *service, client netip.Addr) {
 	b := client.As16()
+	if s.memory != nil {
+		if be := s.stays(svc, &b, s.memory.clock.Load()); be != nil {
+			e.Backend = be.config
+			e.Why = fmt.Sprintf("a new flow goes where the client's network %v has been lately", svc.affinity.prefix(client, &svc.config.Persistence))
+			return
+		}
+	}
 	at, why := svc.foresee(svc.choiceHash(e.Hash, &b))
 	if svc.affinity != nil {
 		why += fmt.Sprintf(", that of the client's network %v", svc.affinity.prefix(client, &svc.config.Persistence))

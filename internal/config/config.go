@@ -129,6 +129,7 @@ type Persistence struct {
 	By      vserver.Affinity `toml:"by"`
 	Prefix4 int              `toml:"prefix4"`
 	Prefix6 int              `toml:"prefix6"`
+	Timeout time.Duration    `toml:"timeout"` // 0: none
 }
 
 // Health is how the backends of a virtual server are checked.

@@ -29,7 +29,7 @@ func TestPersistence(t *testing.T) {
 	for add, want := range map[string]vserver.Persistence{
 		"":                {By: vserver.None, Prefix4: 32, Prefix6: 64},
 		"by = \"source\"": {By: vserver.BySource, Prefix4: 32, Prefix6: 64},
-		"by = \"source\"\nprefix4 = 24\nprefix6 = 48": {By: vserver.BySource, Prefix4: 24, Prefix6: 48},
+		"by = \"source\"\nprefix4 = 24\nprefix6 = 48\ntimeout = \"10m\"": {By: vserver.BySource, Prefix4: 24, Prefix6: 48, Timeout: 10 * time.Minute},
 	} {
 		cfg, err := Parse("test.toml", []byte(base+"[vserver.persistence]\n"+add))
 		if err != nil {
@@ -45,6 +45,7 @@ func TestBadLimits(t *testing.T) {
 	for text, want := range map[string]string{
 		strings.Replace(base, "port = 80", "port = 80\non_backend_down = \"drop\"", 1):                                           `:13: vserver[0].on_backend_down: on_backend_down "drop" is none of keep, reset`,
 		base + "[vserver.persistence]\nby = \"cookie\"\n":                                                                        `:17: vserver[0].persistence.by: persistence "cookie" is none of none, source`,
+		base + "[vserver.persistence]\ntimeout = \"1s\"\n":                                                                       `:17: vserver[0].persistence.timeout: 1s: give 10s to 24h0m0s, or 0s for none`,
 		base + "[vserver.persistence]\nprefix4 = 0\n":                                                                            `:17: vserver[0].persistence.prefix4: 0: give 1 to 32`,
 		base + "[vserver.persistence]\nprefix6 = 129\n":                                                                          `:17: vserver[0].persistence.prefix6: 129: give 1 to 128`,
 		strings.Replace(base, "port = 80", "port = 80\nmethod = \"roundrobin\"", 1) + "[vserver.persistence]\nby = \"source\"\n": `:18: vserver[0].persistence.by: source, but method is roundrobin: persistence chooses by hash, so give method maglev`,
