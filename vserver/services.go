@@ -40,24 +40,25 @@ var noServices = &Services{
 
 // A service is a virtual server as packets need it.
 type service struct {
-	ref        flows.Ref
-	mode       Mode
-	pool       *pool     // nil: no backend is eligible
-	members    []uint32  // slots of eligible backends, by index in the pool
-	rivals     []rival   // the same, where the number of their flows matters; else nil
-	backups    bool      // the members are backups
-	unroutable bool      // no route leads to the members
-	share      *share    // nil: no limit
-	most       int64     // flows that it may have
-	list       []uint32  // slots of all backends, in the order of config
-	vip        [16]byte  // IPv4-mapped if IPv4
-	affinity   *affinity // nil: none
-
-	timeouts      flows.Timeouts
+	// For every packet: within a cache line.
+	ref           flows.Ref
+	mode          Mode
 	onNoBackend   Refusal
 	onNoFlow      Refusal
 	onBackendDown Demise
-	config        *ServiceConfig // nil: the slot is vacant
+	vip           [16]byte // IPv4-mapped if IPv4
+	timeouts      flows.Timeouts
+
+	pool       *pool          // nil: no backend is eligible
+	members    []uint32       // slots of eligible backends, by index in the pool
+	rivals     []rival        // the same, where the number of their flows matters; else nil
+	backups    bool           // the members are backups
+	unroutable bool           // no route leads to the members
+	affinity   *affinity      // nil: none
+	share      *share         // nil: no limit
+	most       int64          // flows that it may have
+	list       []uint32       // slots of all backends, in the order of config
+	config     *ServiceConfig // nil: the slot is vacant
 }
 
 // A backend is a real server of one service.
@@ -67,13 +68,13 @@ type backend struct {
 	up     bool     // its health check succeeds
 	member bool     // of its service's pool
 	ref    flows.Ref
-	step   int          // how far its slow start has come; 0: not up
-	share  *share       // nil: nobody asks
 	next   *fib.NextHop // valid unless found is NoRoute
 	found  fib.Result
 
 	config  *BackendConfig // nil: the slot is vacant
 	service uint32         // slot
+	step    int            // how far its slow start has come; 0: not up
+	share   *share         // nil: nobody asks
 }
 
 // eligible reports whether the backend takes new flows. Established ones stay
