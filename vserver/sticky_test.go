@@ -57,6 +57,15 @@ func TestStickyAgainstMap(t *testing.T) {
 	})
 }
 
+// A network is remembered for the time, and not a second longer.
+func TestStickyExpires(t *testing.T) {
+	m := newSticky()
+	m.keep(1, 1<<24, 100, 10)
+	if m.find(1, 109) == 0 || m.find(1, 110) != 0 {
+		t.Errorf("after 9 s %#x, after 10 s %#x", m.find(1, 109), m.find(1, 110))
+	}
+}
+
 // Engines that write and read at once never see what nobody wrote.
 func TestStickyUnderContention(t *testing.T) {
 	m := newSticky()

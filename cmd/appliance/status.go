@@ -147,7 +147,7 @@ func printServices(t *tabwriter.Writer, list []node.ServiceStatus) {
 			if b.Check != "" {
 				since, check = age(b.Since), b.Check
 			}
-			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", b.Name, b.Address, backendState(&s, &b), since, check, weight(&b),
+			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", b.Name, address(&b), backendState(&s, &b), since, check, weight(&b),
 				flowCount(b.Flows, b.Open, b.MaxFlows), b.NewFlows, b.Packets)
 		}
 	}
@@ -163,6 +163,14 @@ func age(t time.Time) string {
 	default:
 		return fmt.Sprintf("%ds", d/time.Second)
 	}
+}
+
+// address renders where a backend is: on port * if on the one that clients ask for.
+func address(b *node.BackendStatus) string {
+	if b.Address.Port() == 0 {
+		return strings.TrimSuffix(b.Address.String(), "0") + "*"
+	}
+	return b.Address.String()
 }
 
 // backendState says what a backend of s does.

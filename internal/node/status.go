@@ -128,7 +128,7 @@ type ServiceStatus struct {
 // BackendStatus is one backend of a virtual server, summed over the engines.
 type BackendStatus struct {
 	Name      string         `json:"name"`
-	Address   netip.AddrPort `json:"address"`
+	Address   netip.AddrPort `json:"address"` // port 0: the one that clients ask for
 	Weight    int            `json:"weight"`
 	Up        bool           `json:"up"`
 	Reachable string         `json:"next_hop"`        // "found", or what is missing to reach it
