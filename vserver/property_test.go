@@ -26,7 +26,7 @@ type client struct {
 // while time goes by and backends come and go. Whatever comes out must be right.
 func TestNATProperties(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		m := &natModel{rt: rt, n: newNode(t, testConfig(NAT, rapid.SampledFrom([]Method{Maglev, RoundRobin}).Draw(rt, "method"), 5)), owner: map[string]*client{}}
+		m := &natModel{rt: rt, n: newNode(t, testConfig(NAT, rapid.SampledFrom([]Method{Maglev, RoundRobin, LeastConn}).Draw(rt, "method"), 5)), owner: map[string]*client{}}
 		for i := range 40 {
 			p := paths[i%len(paths)].from(i / 2)
 			m.clients = append(m.clients, &client{path: p})

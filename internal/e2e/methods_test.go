@@ -311,3 +311,46 @@ func TestPersistenceOfAClient(t *testing.T) {
 		t.Errorf("all clients are at %v", before)
 	}
 }
+
+// A client that is remembered stays with the backend that took it over when its
+// own is back; one that isn't goes back.
+func TestClientStaysWhereItIs(t *testing.T) {
+	l := buildLab(t, lab.Config{Backends: 3})
+	p := startWith(t, l, 1,
+		vserver(l, "web", "port = 80")+checkedByWeb+"\n[vserver.persistence]\nby = \"source\"\ntimeout = \"10m\"\n",
+		vserver(l, "alt", "port = 8080", "port = 80", "port = 80", "port = 80")+checkedByWeb+"\n[vserver.persistence]\nby = \"source\"\n")
+	at := func(port uint16) string {
+		t.Helper()
+		conn, err := l.Clients[0].DialContext(t.Context(), "tcp", netip.AddrPortFrom(l.VIPs[0].V4, port).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		name, err := askName(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	backend := map[string]*lab.Backend{}
+	for _, b := range l.Backends {
+		backend[b.Host()] = b
+	}
+	home, other := at(80), at(8080)
+	backend[home].SetHealthy(false)
+	backend[other].SetHealthy(false)
+	eventually(t, "both are down", func() bool { return !up(t, p, "web", home) && !up(t, p, "alt", other) })
+	refuge := at(80)
+	if at(8080) == other || refuge == home {
+		t.Error("a flow went to a backend that is down")
+	}
+	backend[home].SetHealthy(true)
+	backend[other].SetHealthy(true)
+	eventually(t, "both are back", func() bool { return up(t, p, "web", home) && up(t, p, "alt", other) })
+	if got := at(80); got != refuge {
+		t.Errorf("remembered, the client went from %s to %s", refuge, got)
+	}
+	if got := at(8080); got != other {
+		t.Errorf("by hash alone, the client is at %s, was at %s", got, other)
+	}
+}
