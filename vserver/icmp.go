@@ -32,7 +32,7 @@ func (h *Handler) classifyOther(s *Services, p *engine.Packet, frame []byte) {
 		p.Scratch[kind], p.Scratch[slot] = stray, uint32(packet.WrongPlane)
 	} else if ok {
 		p.Scratch[kind], p.Scratch[slot] = serverError, n
-	} else if n, ok := s.byPort.find(dst, portTag(p.DstPort, p.QuoteProto)); ok {
+	} else if n, ok := s.serviceAt(dst, p.DstPort, p.QuoteProto); ok {
 		p.Scratch[kind], p.Scratch[slot] = clientError, n
 	}
 }

@@ -148,6 +148,23 @@ func TestNATPassesErrorsOn(t *testing.T) {
 	}
 }
 
+// So does one about a flow of a service with many ports.
+func TestErrorsAboutPortRanges(t *testing.T) {
+	for _, ports := range []PortRange{Ports(80, 90), AllPorts} {
+		cfg := testConfig(NAT, Maglev, 3)
+		for i := range cfg.Services {
+			cfg.Services[i].Port = ports
+		}
+		n := newNode(t, cfg)
+		for i, p := range paths {
+			for _, way := range n.dial(p, i).passages() {
+				o := n.one(way.side, p.tooBig(way.out)).sent(t, way.back)
+				pt.Check(t, o.frame, pt.WantSrc(way.src), pt.WantDst(way.dst))
+			}
+		}
+	}
+}
+
 // Whatever a router quotes, however much of it and whatever lies around, the
 // translation there and back is none: the quote is what its sender sent.
 func TestQuoteIsWhatWasSent(t *testing.T) {
