@@ -21,6 +21,7 @@ type Config struct {
 	Interfaces []Interface `toml:"interface"`
 	NAT        NAT         `toml:"nat"`
 	Answers    Answers     `toml:"answers"`
+	Deny       Deny        `toml:"deny"`
 	API        API         `toml:"api"`
 	Log        Log         `toml:"log"`
 	VServers   []VServer   `toml:"vserver"`
@@ -152,6 +153,7 @@ func Default() *Config {
 		RSS:     RSS{StateFile: "/var/lib/appliance/rss.key", Buckets: vserver.DefaultBuckets},
 		NAT:     NAT{SNIPs: []netip.Addr{}},
 		Answers: Answers{Rate: vserver.DefaultAnswerRate},
+		Deny:    Deny{Prefixes: []Denied{}},
 		API:     API{Socket: "/run/appliance/api.sock"},
 		Log:     Log{Level: "info", Format: FormatText},
 	}

@@ -105,6 +105,11 @@ func TestParse(t *testing.T) {
 		{"nothing near", "foo = 1", `:16: vserver[0].backend[0].foo: unknown key: vserver`},
 		{"plane twice", "[[interface]]\nname = \"a\"\nplanes = [\"client\", \"client\"]", `:18: interface[2].planes[1]: "client" is listed twice`},
 		{"answers", "[answers]\nrate = 0", ":17: answers.rate: 0: give 1 to 1000000"},
+		{"denied prefix", "[deny]\nprefixes = [\"10.0.0.0/8\", \"web\"]", `:17: deny.prefixes[1]: "web" is no prefix: give one, like`},
+		{"denied with host bits", "[deny]\nprefixes = [\"10.0.0.1/8\"]", `:17: deny.prefixes[0]: 10.0.0.1/8 has bits behind its length: give 10.0.0.0/8`},
+		{"denied both families", "[deny]\nprefixes = [\"::/0\"]", `:17: deny.prefixes[0]: ::/0 holds the IPv4-mapped addresses`},
+		{"denied twice", "[deny]\nprefixes = [\"10.0.0.1\", \"10.0.0.1/32\"]", `:17: deny.prefixes[1]: 10.0.0.1/32 is listed twice`},
+		{"denied are many", "[deny]\nprefixes = [\"10.0.0.0/8\"" + strings.Repeat(", \"10.0.0.0/8\"", 32768) + "]", ":17: deny.prefixes: there are 32769, at most 32768 can be"},
 		{"socket", "[api]\nsocket = \"api.sock\"", `:17: api.socket: "api.sock": give an absolute path of at most 107 characters`},
 
 		{"no name", "[[vserver]]\nvip = \"203.0.113.11\"\nport = 80", ":16: vserver[1].name: "},

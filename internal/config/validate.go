@@ -36,6 +36,7 @@ func (c *Config) validate(p *problems) {
 	c.RSS.validate(p)
 	c.validateInterfaces(p)
 	p.between("answers.rate", c.Answers.Rate, 1, vserver.MaxAnswerRate)
+	c.Deny.validate(p)
 	if s := c.API.Socket; !filepath.IsAbs(s) || len(s) > maxSocket {
 		p.add("api.socket", "%q: give an absolute path of at most %d characters", s, maxSocket)
 	}

@@ -13,6 +13,7 @@ var (
 	infoDesc     = metric("info", "Version and identity.", "version", "node")
 	snapshotDesc = metric("snapshots_total", "Snapshots published to the engines.")
 	reloadDesc   = metric("last_reload_failed", "1 if the last reload was refused and an older configuration is in force.")
+	deniedDesc   = metric("denied_prefixes", "Prefixes that virtual IP addresses get nothing from.")
 	framesDesc   = metric("frames", "Frames of the packet memory, by place; none while an engine is stuck.", "place")
 
 	engineUp        = metric("engine_up", "1 while the engine answers; one that doesn't has no other numbers.", "engine")
@@ -39,6 +40,7 @@ var (
 	ifacePassed   = metric("interface_passed_packets_total", "Packets that the XDP program left to the kernel.", "interface")
 	ifaceRedirect = metric("interface_redirected_packets_total", "Packets that the XDP program gave to a socket.", "interface")
 	ifaceNoSocket = metric("interface_no_socket_packets_total", "Packets for us on a queue without a socket, dropped.", "interface")
+	ifaceDenied   = metric("interface_denied_packets_total", "Packets to a VIP from a denied source, dropped.", "interface")
 
 	portRx       = metric("port_rx_packets_total", "Packets received.", "interface", "queue")
 	portRxBytes  = metric("port_rx_bytes_total", "Bytes received.", "interface", "queue")

@@ -20,6 +20,8 @@ type Status struct {
 	Services   []ServiceStatus   `json:"vservers"`
 	Frames     FrameStatus       `json:"frames"`
 	Reload     ReloadStatus      `json:"reload"`
+
+	DeniedPrefixes int `json:"denied_prefixes"` // that VIPs get nothing from
 }
 
 // Totals are the engines' counters added up.
@@ -76,6 +78,7 @@ type FilterStatus struct {
 	Passed     uint64 `json:"passed"`     // left to the kernel
 	Redirected uint64 `json:"redirected"` // given to an AF_XDP socket
 	NoSocket   uint64 `json:"no_socket"`  // ours, but its queue has no socket: dropped
+	Denied     uint64 `json:"denied"`     // to a VIP, from a denied source: dropped
 }
 
 // PortStatus is one AF_XDP socket since it was opened.
