@@ -16,7 +16,9 @@ func (h *Handler) direct(s *Services, p *engine.Packet, frame []byte, svc *servi
 	}
 	var be *backend
 	if r == nil {
-		r, be = h.list(s, p, svc, key)
+		if r, be = h.list(s, p, svc, key); be == nil {
+			return
+		}
 	} else {
 		be = &s.backends[r.Backend.Slot()]
 	}
@@ -37,12 +39,25 @@ func (h *Handler) direct(s *Services, p *engine.Packet, frame []byte, svc *servi
 // list makes the record of a packet that has none, and returns it with the
 // backend. A packet in the middle of a connection goes where the hash says,
 // whatever the method: that is where it has been going if its record was lost
-// or is another node's. When there is no room for a record, the hash has to do
-// without one.
+// or is another node's. When there is no room for a record, or the limit of new
+// flows is reached, the hash has to do without one.
+//
+// A packet that begins a flow over its source's limit is dropped, and list
+// returns nothing. One in the middle of a connection isn't: without a record,
+// each packet of it comes by here.
 func (h *Handler) list(s *Services, p *engine.Packet, svc *service, key *flows.ForwardKey) (*flows.Record, *backend) {
 	byHash := &s.backends[svc.byHash(p.Hash)]
 	if p.TCPFlags&packet.TCPRst != 0 {
 		return nil, byHash // nothing follows it
+	}
+	why := h.gate.admit(h.now, &key.Client)
+	if why == packet.SourceLimit && begins(p) {
+		drop(p, why)
+		return nil, nil
+	}
+	if why != packet.OK {
+		h.count.unlisted++
+		return nil, byHash
 	}
 	be := byHash
 	if begins(p) {

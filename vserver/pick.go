@@ -79,6 +79,10 @@ func (h *Handler) open(s *Services, p *engine.Packet, svc *service, key *flows.F
 		h.refuse(s, p, packet.NoBackend, svc.onNoBackend)
 		return nil
 	}
+	if why := h.gate.admit(h.now, &key.Client); why != packet.OK {
+		drop(p, why)
+		return nil
+	}
 	be := &s.backends[h.pick(svc, p.Hash)]
 	if be.found != fib.Found {
 		h.strand(p, be.config.Address, be.next, be.found)

@@ -22,6 +22,7 @@ type Config struct {
 	NAT        NAT         `toml:"nat"`
 	Answers    Answers     `toml:"answers"`
 	Deny       Deny        `toml:"deny"`
+	Limits     Limits      `toml:"limits"`
 	API        API         `toml:"api"`
 	Log        Log         `toml:"log"`
 	VServers   []VServer   `toml:"vserver"`
@@ -78,6 +79,15 @@ type NAT struct {
 type Answers struct {
 	OnNoService vserver.Refusal `toml:"on_no_service"`
 	Rate        int             `toml:"rate"` // per second and engine
+}
+
+// Limits bound the new flows of an engine. Its fields are those of
+// vserver.Limits.
+type Limits struct {
+	NewFlows          int `toml:"new_flows"`            // a second; 0: no limit
+	NewFlowsPerSource int `toml:"new_flows_per_source"` // likewise
+	SourcePrefix4     int `toml:"source_prefix_ipv4"`
+	SourcePrefix6     int `toml:"source_prefix_ipv6"`
 }
 
 // API is the door for operators.
@@ -154,6 +164,7 @@ func Default() *Config {
 		NAT:     NAT{SNIPs: []netip.Addr{}},
 		Answers: Answers{Rate: vserver.DefaultAnswerRate},
 		Deny:    Deny{Prefixes: []Denied{}},
+		Limits:  Limits{SourcePrefix4: vserver.DefaultSourcePrefix4, SourcePrefix6: vserver.DefaultSourcePrefix6},
 		API:     API{Socket: "/run/appliance/api.sock"},
 		Log:     Log{Level: "info", Format: FormatText},
 	}
