@@ -163,3 +163,29 @@ func BenchmarkSweep(b *testing.B) {
 	}
 	b.ReportMetric(float64(time.Since(start).Nanoseconds())/float64(n), "ns/record")
 }
+
+// benchmarkInsertFull measures an Insert into a full table of 1 Mi flows, all of
+// them in one state.
+func benchmarkInsertFull(b *testing.B, state State) {
+	t, _ := fill(b, 1<<20)
+	for i := range t.records[1:] {
+		t.records[1+i].State = state
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	flow := testFlow(rng, 1<<20)
+	for b.Loop() {
+		flow.Hash, flow.ReturnHash = rng.Uint32(), rng.Uint32()
+		if r, err := t.Insert(&flow); err == nil {
+			establish(r, 1<<30)
+			r.State = state
+		}
+	}
+}
+
+// BenchmarkInsertFull is what a SYN costs under a flood of them: all are half
+// open, and one gives way.
+func BenchmarkInsertFull(b *testing.B) { benchmarkInsertFull(b, SynSent) }
+
+// BenchmarkInsertRefused is what it costs when all flows are in use, and none
+// does.
+func BenchmarkInsertRefused(b *testing.B) { benchmarkInsertFull(b, Established) }
