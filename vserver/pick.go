@@ -147,6 +147,9 @@ func (h *Handler) pickPort(s *Services, be *backend, flow *flows.Record) bool {
 	}
 	first := int(uint64(flow.Hash*0x9e3779b1) * uint64(len(snips)) >> 32)
 	free := min(freeTries, len(snips))
+	if len(snips) == 1 {
+		free = 0 // there is no other to ask first: a search to reclaim prefers a free port, too
+	}
 	for i := range free + min(reclaimTries, len(snips)) {
 		reclaim := i >= free
 		if reclaim {

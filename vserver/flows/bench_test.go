@@ -189,3 +189,45 @@ func BenchmarkInsertFull(b *testing.B) { benchmarkInsertFull(b, SynSent) }
 // BenchmarkInsertRefused is what it costs when all flows are in use, and none
 // does.
 func BenchmarkInsertRefused(b *testing.B) { benchmarkInsertFull(b, Established) }
+
+// BenchmarkPickPortFull is what a SYN costs in nat under a flood of them: all
+// source ports toward the backends are those of half-open flows, and one gives
+// way.
+func BenchmarkPickPortFull(b *testing.B) {
+	t := newTable(b, 1<<20)
+	ports, err := NewPorts(testHasher(b), 4096)
+	if err != nil {
+		b.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	flow := testFlow(rng, 0)
+	path := Path{Address: ipv4(10, 9, 9, 9), BackendPort: flow.BackendPort, Proto: flow.Proto}
+	open := func(i int) {
+		flow.Hash = rng.Uint32()
+		flow.Client[12], flow.ClientPort = byte(i), uint16(flow.Hash)|1
+		flow.Backend = MakeRef(uint32(i%4), 0)
+		path.Backend = testRoster.Peers[i%4].Addr
+		port, returnHash, err := t.PickPort(ports, &path, flow.Hash, true)
+		if err != nil {
+			b.Fatal(err)
+		}
+		flow.SNIPPort, flow.ReturnHash, flow.SNIP = port, returnHash, path.SNIP
+		r, err := t.Insert(&flow)
+		if err != nil {
+			b.Fatal(err)
+		}
+		establish(r, uint32(1<<20+i/1024))
+		r.State = SynSent
+	}
+	for i := range 4 * 64512 * 2 {
+		open(i)
+	}
+	evicted, i := t.evicted, 0
+	for b.Loop() {
+		open(i)
+		i++
+	}
+	if share := float64(t.evicted-evicted) / float64(i); share < 0.99 {
+		b.Errorf("only %.2f of them made another flow give way", share)
+	}
+}
