@@ -175,9 +175,9 @@ func (n *Node) makeEngines(links []netstate.Link) error {
 	return n.group.Start()
 }
 
-// apply puts want in force: SNIPs, health checks, denials, neighbours, snapshot, and last
-// the addresses whose packets come here. What can refuse comes before Build,
-// which ends the flows of services that want leaves out. The caller holds
+// apply puts want in force: SNIPs, health checks, denials, neighbours, snapshot,
+// and last the addresses whose packets come here. What can refuse comes before
+// Build, which ends the flows of services that want leaves out. The caller holds
 // changing, or is alone.
 func (n *Node) apply(want Services) error {
 	if err := want.notOwn(n.host.Current().Addresses); err != nil {
