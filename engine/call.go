@@ -66,6 +66,9 @@ func (e *Engine) serve() bool {
 // Counters returns a copy of the engine's counters, taken between two passes.
 func (e *Engine) Counters(ctx context.Context) (Counters, error) {
 	var c Counters
-	err := e.Call(ctx, func() { c = e.counters })
+	err := e.Call(ctx, func() {
+		c = e.counters
+		c.Held = uint64(e.held())
+	})
 	return c, err
 }

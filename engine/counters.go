@@ -10,7 +10,7 @@ import (
 // alone writes them; Engine.Counters copies them between two passes.
 //
 // Every packet is accounted for: RxPackets + TakenOver = TxPackets + HandedOff
-// + the sum of Dropped, once the engine is at rest.
+// + the sum of Dropped + Held, once the engine is at rest.
 type Counters struct {
 	Passes      uint64        // turns of the loop
 	IdlePasses  uint64        // turns that found nothing to do
@@ -20,7 +20,8 @@ type Counters struct {
 	RxBytes     uint64
 	HandedOff   uint64 // given to the engine that owns them
 	TakenOver   uint64 // taken from engines that don't own them
-	Owned       uint64 // decided by this engine's Handler
+	Owned       uint64 // decided by this engine's Handler; again when it had held them
+	Held        uint64 // with the Handler now, which holds them back
 	TxPackets   uint64 // taken by ports for transmission
 	TxBytes     uint64
 	Dropped     [packet.Reasons]uint64 // dropped, by reason

@@ -28,10 +28,15 @@
 // computed twice. Its frame changes hands with it: for each packet taken the
 // owner gives a free frame back, which keeps every engine's count constant.
 //
+// A Handler that learns more about a packet than its headers say, as of a
+// fragment, may send it on: it changes the hash and says Hand. A Handler that
+// must wait for that is a Holder, and says Hold.
+//
 // # Frame ledger
 //
 // At any moment each frame of the Arena is in exactly one place: on an engine's
-// free stack, with a port, in a batch, or in a hand-off ring. Group.Ledger
+// free stack, with a port, in a batch, in a hand-off ring, or with a Handler
+// that holds it back. Group.Ledger
 // counts them; Close fails when the sum is not what the Arena has.
 //
 // # Limits

@@ -19,6 +19,7 @@ type Engine struct {
 	group   *Group
 	arena   *Arena
 	handler Handler
+	holder  Holder // the handler, if it is one; else nil
 
 	free    *Frames
 	lent    int  // frames in packets handed to other engines, less those given back
@@ -98,7 +99,7 @@ func (e *Engine) pass() bool {
 
 	n := e.inhale(s)
 	e.decide(s, now)
-	e.exhale()
+	e.exhale(s)
 	return e.housekeep(s, now) || n > 0
 }
 
@@ -112,12 +113,13 @@ func (e *Engine) measure(now int64) {
 	e.lastPass = now
 }
 
-// inhale fills the batch: packets that other engines handed over first, because
-// they have waited longest, then received frames. It returns how many packets
-// it moved.
+// inhale fills the batch: packets that the Handler held and then those that
+// other engines handed over first, because they have waited longest, then
+// received frames. It returns how many packets it moved.
 func (e *Engine) inhale(s *Snapshot) int {
 	e.batch = e.batch[:0]
-	moved := e.takeOver()
+	moved := e.release()
+	moved += e.takeOver()
 	if e.turn++; e.turn >= len(e.slots) {
 		e.turn = 0
 	}
@@ -125,6 +127,17 @@ func (e *Engine) inhale(s *Snapshot) int {
 	moved += e.receive(s, e.slots[:e.turn])
 	e.handOver()
 	return moved
+}
+
+// release takes packets that the Handler holds no longer into the batch: at most
+// a quarter of one, so that those which arrive meanwhile have room.
+func (e *Engine) release() int {
+	if e.holder == nil {
+		return 0
+	}
+	n := e.holder.Release(e.batch[:cap(e.batch)/4+1])
+	e.batch = e.batch[:n]
+	return n
 }
 
 // receive reads ports in order, as far as the batch has room.
@@ -149,11 +162,12 @@ func (e *Engine) decide(s *Snapshot, now int64) {
 }
 
 // exhale carries the verdicts out.
-func (e *Engine) exhale() {
+func (e *Engine) exhale(s *Snapshot) {
+	handed := e.counters.HandedOff
 	for i := range e.batch {
 		p := &e.batch[i]
 		if p.Verdict != Transmit {
-			e.drop(p.Frame, p.Reason)
+			e.keep(s, p)
 			continue
 		}
 		if int(p.Out) >= len(e.lanes) || e.lanes[p.Out].slot == nil {
@@ -164,10 +178,25 @@ func (e *Engine) exhale() {
 		l.segs = append(l.segs, p.Segment)
 	}
 	e.batch = e.batch[:0]
+	if e.counters.HandedOff != handed {
+		e.handOver()
+	}
 	for i := range e.lanes {
 		if l := &e.lanes[i]; l.slot != nil && (len(l.segs) > 0 || l.busy) {
 			e.transmit(l)
 		}
+	}
+}
+
+// keep carries out a verdict by which a packet doesn't leave the node.
+func (e *Engine) keep(s *Snapshot, p *Packet) {
+	switch {
+	case p.Verdict == Hand:
+		p.Verdict, p.Reason = Drop, packet.OK // as its owner's Handler expects it
+		e.hand(int(s.Cores.Engine(p.Hash)), p)
+	case p.Verdict == Hold && e.holder != nil:
+	default:
+		e.drop(p.Frame, p.Reason)
 	}
 }
 

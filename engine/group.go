@@ -61,6 +61,7 @@ func (g *Group) newEngine(id int, h Handler) (*Engine, error) {
 		caller: make(chan struct{}, 1),
 		done:   make(chan struct{}),
 	}
+	e.holder, _ = h.(Holder)
 	e.idle.event = idle.event
 	for i := range e.lanes {
 		e.lanes[i].segs = make([]Segment, 0, g.cfg.Batch)

@@ -5,7 +5,7 @@ import "appliance/engine/packet"
 // hand queues a packet for the engine that owns it; handOver publishes. The
 // frame goes with it.
 func (e *Engine) hand(owner int, p *Packet) {
-	if owner >= len(e.out) || !e.out[owner].push(p) {
+	if owner >= len(e.out) || owner == e.id || !e.out[owner].push(p) {
 		e.drop(p.Frame, packet.HandoffFull)
 		return
 	}
@@ -28,7 +28,8 @@ func (e *Engine) handOver() {
 // its own ports; whose come first rotates, so that no sender starves.
 func (e *Engine) takeOver() int {
 	first := int(e.counters.Passes % uint64(len(e.in)))
-	room := cap(e.batch)/2 + 1
+	before := len(e.batch)
+	room := min(cap(e.batch)/2+1, cap(e.batch)-before)
 	for i := range e.in {
 		if i += first; i >= len(e.in) {
 			i -= len(e.in)
@@ -38,8 +39,9 @@ func (e *Engine) takeOver() int {
 			room -= e.takeFrom(i, room)
 		}
 	}
-	e.counters.TakenOver += uint64(len(e.batch))
-	return len(e.batch)
+	taken := len(e.batch) - before
+	e.counters.TakenOver += uint64(taken)
+	return taken
 }
 
 // takeFrom takes up to most packets over from engine i, giving a free frame back

@@ -8,16 +8,18 @@ type Ledger struct {
 	Fill     int // with ports, to receive into
 	Transmit int // with ports, to be sent or reclaimed
 	Handoff  int // handed to other engines, which have not given one back yet
+	Held     int // with Handlers, which hold packets back
 }
 
 // Sum returns how many frames the ledger accounts for.
-func (l Ledger) Sum() int { return l.Free + l.Fill + l.Transmit + l.Handoff }
+func (l Ledger) Sum() int { return l.Free + l.Fill + l.Transmit + l.Handoff + l.Held }
 
 func (l *Ledger) add(m Ledger) {
 	l.Free += m.Free
 	l.Fill += m.Fill
 	l.Transmit += m.Transmit
 	l.Handoff += m.Handoff
+	l.Held += m.Held
 }
 
 // Ledger counts all frames while the engines run. They are asked one after the
@@ -36,7 +38,7 @@ func (g *Group) Ledger(ctx context.Context) (Ledger, error) {
 // ledger counts an engine's own frames, and those it has lent. Engine thread
 // only.
 func (e *Engine) ledger() Ledger {
-	l := Ledger{Free: e.free.Len(), Fill: e.closing.Fill, Transmit: e.closing.Transmit, Handoff: e.lent}
+	l := Ledger{Free: e.free.Len(), Fill: e.closing.Fill, Transmit: e.closing.Transmit, Handoff: e.lent, Held: e.held()}
 	for _, s := range e.slots {
 		held := s.port.Held()
 		l.Fill += held.Fill
@@ -45,11 +47,20 @@ func (e *Engine) ledger() Ledger {
 	return l
 }
 
+// held returns how many frames the engine's Handler has. Engine thread only.
+func (e *Engine) held() int {
+	if e.holder == nil {
+		return 0
+	}
+	return e.holder.Held()
+}
+
 // found counts the frames that are there when all ports are closed: on the free
-// stacks and in the rings between engines. No engine may be running.
+// stacks, with Handlers, and in the rings between engines. No engine may be
+// running.
 func (g *Group) found() (frames int) {
 	for _, e := range g.engines {
-		frames += e.free.Len()
+		frames += e.free.Len() + e.held()
 		for i := range e.out {
 			if e.out[i] != nil {
 				frames += e.out[i].length() + e.taken[i].length()

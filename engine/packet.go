@@ -19,6 +19,8 @@ type Verdict uint8
 const (
 	Drop     Verdict = iota // free the frame and count Packet.Reason
 	Transmit                // send the frame out of interface Packet.Out
+	Hand                    // give the packet to the engine that owns Packet.Hash, which is not this one
+	Hold                    // leave the frame with the Handler, which is a Holder
 )
 
 // A Packet is a frame inside a pass of the engine: where it lies, what Parse
@@ -31,5 +33,5 @@ type Packet struct {
 	Out     uint8  // interface to send it on; valid iff Verdict is Transmit
 	Verdict Verdict
 	Reason  packet.Reason // valid iff Verdict is Drop
-	Scratch [4]uint32     // the Handler's own, from one of its stages to the next
+	Scratch [4]uint32     // the Handler's own, from one of its stages to the next, and on a packet's way from engine to engine
 }

@@ -69,10 +69,6 @@ func (h *Handler) answerPing(s *Services, p *engine.Packet) {
 		drop(p, packet.NotOurs)
 		return
 	}
-	if p.Flags&packet.FlagFragment != 0 {
-		drop(p, packet.Fragment)
-		return
-	}
 	n := packet.EchoReply(frame, &p.Info)
 	if n == 0 {
 		drop(p, packet.ICMPUnhandled)

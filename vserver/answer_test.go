@@ -105,8 +105,10 @@ func TestNeverAnswered(t *testing.T) {
 	}{
 		{"RST", paths[0].open(pt.Flags("R")), packet.NoFlow},
 		{"broadcast", paths[0].open(pt.Flags("A"), pt.MACs(routerMAC, group)), packet.OtherStation},
-		{"fragment", paths[1].open(pt.Fragment(0, true), pt.PayloadSize(8)), packet.Fragment},
-		{"later fragment", paths[3].open(pt.Fragment(64, false), pt.PayloadSize(8)), packet.Fragment},
+		{"fragment of a ping", pt.Echo("192.0.2.7", "198.51.100.10", pt.Fragment(0, true), pt.PayloadSize(8)), packet.Fragment},
+		{"later fragment of a ping", pt.Echo("2001:db8:c::7", "2001:db8:1::10", pt.Fragment(64, false), pt.PayloadSize(8)), packet.Fragment},
+		{"fragment of a segment", paths[0].open(pt.Flags("A"), pt.Fragment(0, true), pt.PayloadSize(12)), packet.NoFlow},
+		{"nobody's fragment", pt.UDP("192.0.2.7:1", "198.51.100.11:80", pt.Fragment(0, true), pt.PayloadSize(8)), packet.NotOurs},
 		{"ICMP error", pt.Raw(1, "192.0.2.7", "198.51.100.10", pt.Payload([]byte{3, 3, 0xfc, 0xfc, 0, 0, 0, 0})), packet.ICMPUnhandled},
 		{"ping of nobody", pt.Echo("192.0.2.7", "198.51.100.11"), packet.NotOurs},
 		{"nobody's", pt.TCP("192.0.2.7:1", "198.51.100.11:80"), packet.NotOurs},

@@ -56,8 +56,9 @@ func newLoad(b *testing.B, mode Mode, p path, flows int) *load {
 	rand.New(rand.NewPCG(1, 2)).Shuffle(len(l.frames), func(i, j int) {
 		l.frames[i], l.frames[j] = l.frames[j], l.frames[i]
 	})
-	for i, f := range l.frames { // lie in memory in the order of use, each by itself
-		l.frames[i] = append(make([]byte, 0, 128), toNode(clientSide, f)...)
+	memory := make([]byte, 128*len(l.frames)) // they lie there in the order of use, each by itself
+	for i, f := range l.frames {
+		l.frames[i] = append(memory[128*i:128*i:128*(i+1)], toNode(clientSide, f)...)
 	}
 	return l
 }
@@ -193,5 +194,38 @@ func BenchmarkOpen(b *testing.B) {
 				b.Errorf("%d flows gave way", c.Evicted)
 			}
 		})
+	}
+}
+
+// BenchmarkFragments measures one fragment's way from arrival to verdict, of
+// datagrams of four that come in order or backwards.
+func BenchmarkFragments(b *testing.B) {
+	for _, mode := range []Mode{NAT, DSR} {
+		for _, p := range []path{paths[1], paths[3]} {
+			for _, order := range [][4]int{{0, 1, 2, 3}, {3, 2, 1, 0}} {
+				b.Run(fmt.Sprintf("mode=%v/path=%s/order=%v", mode, p.name, order), func(b *testing.B) {
+					n := newSizedNode(b, testConfig(mode, Maglev, 64), 1<<12, benchArena)
+					l := &load{node: n, batch: make([]engine.Packet, benchBatch)}
+					for i := range 1024 {
+						cut := pt.Cut(p.from(i).open(pt.PayloadSize(100)), uint32(i), 32, 64, 96)
+						for _, at := range order {
+							l.frames = append(l.frames, toNode(clientSide, cut[at]))
+						}
+					}
+					out := make([]engine.Packet, benchBatch, 2*benchBatch)
+					measure(b, func() {
+						l.receive()
+						n.handler.Decide(&n.snapshot, n.now, l.batch)
+						released := out[:n.handler.Release(out)]
+						n.handler.Decide(&n.snapshot, n.now, released)
+						for _, p := range append(released, l.batch...) {
+							if p.Verdict == engine.Drop {
+								b.Fatalf("dropped: %v", p.Reason)
+							}
+						}
+					})
+				})
+			}
+		}
 	}
 }

@@ -60,6 +60,17 @@
 // but is never dropped for it: without a record, each packet of the connection
 // is one.
 //
+// # Fragments
+//
+// No datagram is put together. All fragments of one come to one engine, for they
+// are hashed by addresses alone; it learns the ports from the first fragment,
+// holds those that come before it, and sends each on, as a packet of its own, to
+// the engine that owns the flow (package fragments). There it is a packet of the
+// flow like any other, in every mode, but for three things: a later fragment says
+// nothing about the connection, nat gives the datagram a fresh identification,
+// and an ICMP error is drawn by the first fragment only. Its checksum is nobody's
+// to verify: it covers bytes of other fragments.
+//
 // # Answers
 //
 // The Handler answers pings of VIPs and SNIPs. It refuses what can't be served by
@@ -77,9 +88,9 @@
 //
 // # Limits
 //
-// Fragments are dropped, and so are ICMP messages other than echo requests:
-// path MTU discovery through nat works by the answers above, not by those of
-// routers further away. Round robin counts an engine for itself, and so do
+// ICMP messages other than echo requests are dropped, and so are fragments of
+// ICMP: path MTU discovery through nat works by the answers above, not by those
+// of routers further away. Round robin counts an engine for itself, and so do
 // Limits. In dsr, where the backend's side isn't seen, two segments of a forged
 // source make a flow that counts as established.
 package vserver

@@ -77,7 +77,7 @@ func (n *testNode) renew() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	n.handler = h
+	n.handler, n.held = h, map[uint32]bool{}
 }
 
 // judge fails unless the outcome is one that a frame may have.
@@ -87,6 +87,9 @@ func judge(t *testing.T, frame []byte, o outcome) {
 		if o.Reason == packet.OK || o.Reason >= packet.Reasons {
 			t.Fatalf("dropped for reason %v", o.Reason)
 		}
+		return
+	}
+	if o.Verdict == engine.Hold {
 		return
 	}
 	if o.Verdict != engine.Transmit || o.Out > serverSide || o.Reason != packet.OK {

@@ -62,6 +62,23 @@ var goldens = map[string]struct {
 			n.one(clientSide, p.from(i).open(pt.Flags("FA")))
 		}
 	}},
+	"fragments": {testConfig(NAT, Maglev, 2), func(n *testNode) {
+		for i, p := range []path{paths[1], paths[3]} {
+			c := conn{n: n, p: p.from(i)}
+			pieces := pt.Cut(c.p.open(pt.Payload([]byte("a question of twenty-nine bytes"))), 77, 16, 24)
+			for _, at := range []int{2, 1, 1, 0, 1} { // backwards, and the middle one thrice
+				n.one(clientSide, pieces[at])
+			}
+			c.snip, c.backend = ends(n.t, n.one(clientSide, c.p.open()).frame)
+			for _, piece := range pt.Cut(c.answer(pt.Payload([]byte("an answer"))), 77, 8) {
+				n.one(serverSide, piece)
+			}
+			pieces = pt.Cut(c.p.open(pt.PayloadSize(40)), 78, 24)
+			n.one(clientSide, pieces[0])
+			n.one(clientSide, pt.Cut(c.p.open(pt.PayloadSize(40)), 78, 16, 32)[1]) // overlaps
+			n.one(clientSide, pieces[1])
+		}
+	}},
 	"vlan": {vlanConfig(), func(n *testNode) {
 		p := paths[0]
 		p.client = "192.0.10.1:5000"
@@ -81,7 +98,7 @@ var goldens = map[string]struct {
 		n.one(clientSide, paths[3].open(pt.TTL(1)))
 		n.one(clientSide, pt.Echo("192.0.2.7", "198.51.100.10", pt.EchoID(1, 2), pt.PayloadSize(56)))
 		n.one(clientSide, pt.Echo("2001:db8:c::7", "2001:db8:1::10", pt.EchoID(1, 2), pt.PayloadSize(56)))
-		n.one(clientSide, paths[1].open(pt.Fragment(0, true), pt.PayloadSize(16)))
+		n.one(clientSide, pt.Echo("192.0.2.7", "198.51.100.10", pt.Fragment(0, true), pt.PayloadSize(16)))
 		n.one(serverSide, pt.TCP("10.1.0.1:80", "10.1.0.254:4000"))
 		n.one(clientSide, tcp("198.51.100.77:80", "S"))
 	}},
@@ -166,12 +183,14 @@ func run(t *testing.T, cfg Config, in []capture) (out []capture, counters string
 	var dropped [packet.Reasons]uint64
 	for _, c := range in {
 		n.now = c.at.UnixNano()
-		o := n.one(uint8(c.iface), c.data)
-		if o.Verdict == engine.Drop {
-			dropped[o.Reason]++
-			continue
+		for _, o := range append([]outcome{n.one(uint8(c.iface), c.data)}, n.release()...) {
+			switch o.Verdict {
+			case engine.Drop:
+				dropped[o.Reason]++
+			case engine.Transmit:
+				out = append(out, capture{c.at, int(o.Out), o.frame})
+			}
 		}
-		out = append(out, capture{c.at, int(o.Out), o.frame})
 	}
 	var b strings.Builder
 	h := n.handler.Counters()

@@ -1,6 +1,7 @@
 package vserver
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"appliance/engine/packet"
 	"appliance/internal/fib"
 	"appliance/vserver/flows"
+	"appliance/vserver/fragments"
 )
 
 // HandlerConfig describes one engine's Handler.
@@ -17,7 +19,8 @@ type HandlerConfig struct {
 	Engine   int           // which engine this is, from 0
 	Engines  int           // how many there are
 	Capacity int           // flows that the table has room for; 96 bytes each, taken at once
-	Seed     uint64        // keys the flow table and the sources' limits: random and secret
+	Seed     uint64        // keys the tables of flows and fragments, and the sources' limits: random and secret
+	Held     int           // fragments that may wait for their first one, 1 to MaxHeld; 0 means MaxHeld
 
 	// Asked, unless nil, receives when Unresolved has something to tell. Make it
 	// with room for one; engines may share it.
@@ -30,11 +33,12 @@ type Handler struct {
 	cfg      HandlerConfig
 	arena    *engine.Arena
 	table    *flows.Table
-	services *Services // of the pass
-	now      int64     // of the pass, in ns
-	tick     uint32    // of the pass, in ticks
-	start    int64     // time of tick 0
-	swept    int64     // time of the last sweep
+	snapshot *engine.Snapshot // of the pass
+	services *Services        // of the pass
+	now      int64            // of the pass, in ns
+	tick     uint32           // of the pass, in ticks
+	start    int64            // time of tick 0
+	swept    int64            // time of the last sweep
 
 	came    arrival
 	hops    hopCache
@@ -45,9 +49,12 @@ type Handler struct {
 	gate    admission
 	wanted  resolver
 	started bool
+
+	fragments *fragments.Table // of the datagrams whose fragments come to this engine
+	ids       *fragments.IDs   // of those whose flows are this engine's
 }
 
-var _ engine.Handler = (*Handler)(nil)
+var _ engine.Holder = (*Handler)(nil)
 
 // NewHandler returns a Handler with an empty flow table.
 func NewHandler(cfg HandlerConfig) (*Handler, error) {
@@ -55,6 +62,13 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 		return nil, fmt.Errorf("vserver: new handler: engine %d of %d", cfg.Engine, cfg.Engines)
 	}
 	h := &Handler{cfg: cfg, arena: cfg.Arena, services: noServices}
+	var err error
+	if h.fragments, err = fragments.New(cfg.Engine, cmp.Or(cfg.Held, MaxHeld), cfg.Seed); err != nil {
+		return nil, fmt.Errorf("vserver: new handler: %w", err)
+	}
+	if h.ids, err = fragments.NewIDs(cfg.Engine, cfg.Engines, cfg.Seed); err != nil {
+		return nil, fmt.Errorf("vserver: new handler: %w", err)
+	}
 	table, err := flows.New(flows.Config{Capacity: cfg.Capacity, Seed: cfg.Seed, Removed: h.count.ended})
 	if err != nil {
 		return nil, fmt.Errorf("vserver: new handler: %w", err)
@@ -72,7 +86,8 @@ const (
 	stray    = iota // isn't for this node, or not that way
 	stranger        // neither VIP nor SNIP
 	unserved        // to a VIP, but to none of its services
-	other           // without ports, to whomever: ICMP, a fragment
+	other           // without ports, to whomever: ICMP
+	decided         // a fragment that has got its verdict
 	request         // of a client to a service: this and the next belong to flows
 	response        // of a backend to a SNIP
 )
@@ -82,6 +97,7 @@ const (
 	kind = iota
 	slot // request: the service's; response: the SNIP's number; stray: the reason
 	hint
+	_ // of a fragment that goes on: its datagram's fragments.Tag
 )
 
 // Decide implements engine.Handler. It works in stages, each for the whole
@@ -106,7 +122,7 @@ func (h *Handler) begin(snapshot *engine.Snapshot, now int64) *Services {
 	if s != h.services {
 		h.adopt(s)
 	}
-	h.now = now
+	h.snapshot, h.now = snapshot, now
 	h.tick = flows.Ticks(time.Duration(now - h.start))
 	h.table.Begin(h.tick, &s.roster)
 	return s
@@ -135,8 +151,7 @@ func (h *Handler) classify(s *Services, batch []engine.Packet) {
 			p.Scratch[kind], p.Scratch[slot] = stray, uint32(why)
 			continue
 		}
-		if p.Flags&packet.FlagPorts == 0 {
-			p.Scratch[kind] = other
+		if p.Flags&(packet.FlagPorts|packet.FlagFragment) != packet.FlagPorts && !h.portless(s, p) {
 			continue
 		}
 		h.table.Touch(p.Hash)
@@ -180,6 +195,7 @@ func (h *Handler) act(s *Services, batch []engine.Packet) {
 			h.answerPing(s, p)
 		case stray:
 			drop(p, packet.Reason(p.Scratch[slot]))
+		case decided:
 		default:
 			drop(p, packet.NotOurs)
 		}
@@ -204,6 +220,7 @@ func (h *Handler) Housekeep(snapshot *engine.Snapshot, now int64) {
 		h.table.Sweep(int(min(n, maxSweep)))
 		h.swept = now
 	}
+	h.fragments.Expire(now, expirePerPass)
 }
 
 // destination returns where a packet goes.

@@ -129,6 +129,7 @@ type testNode struct {
 	handler  *Handler
 	snapshot engine.Snapshot
 	now      int64
+	held     map[uint32]bool              // frames that the handler has
 	tap      func(in uint8, frame []byte) // sees each received frame; may be nil
 }
 
@@ -160,7 +161,7 @@ func newSizedNode(t testing.TB, cfg Config, capacity, frames int) *testNode {
 		}
 	})
 	n := &testNode{
-		t: t, builder: NewBuilder(hasher), routes: compile(t, testNetwork()), down: map[string]bool{},
+		t: t, builder: NewBuilder(hasher), routes: compile(t, testNetwork()), down: map[string]bool{}, held: map[uint32]bool{},
 		arena: arena, handler: h, now: int64(time.Hour),
 		snapshot: engine.Snapshot{Hasher: hasher, Cores: cores},
 	}
@@ -201,21 +202,25 @@ func (n *testNode) receive(in uint8, frames ...[]byte) []outcome {
 	out := make([]outcome, len(frames))
 	var batch []engine.Packet
 	var at []int
+	number := uint32(0)
 	for i, f := range frames {
 		f = toNode(in, f)
 		if n.tap != nil {
 			n.tap(in, f)
 		}
-		p := n.place(uint32(i), in, f)
+		for n.held[number] {
+			number++
+		}
+		p := n.place(number, in, f)
+		number++
 		if p.Reason != packet.OK {
 			out[i] = outcome{p, f}
 			continue
 		}
 		batch, at = append(batch, p), append(at, i)
 	}
-	n.handler.Decide(&n.snapshot, n.now, batch)
-	for j, p := range batch {
-		out[at[j]] = outcome{p, append([]byte(nil), n.arena.Bytes(p.Segment)...)}
+	for j, o := range n.decide(batch) {
+		out[at[j]] = o
 	}
 	return out
 }
@@ -228,6 +233,40 @@ func toNode(in uint8, f []byte) []byte {
 	}
 	mac := [][6]byte{nodeMAC0, nodeMAC1}[in]
 	return append(mac[:], f[6:]...)
+}
+
+// decide has the handler decide a batch. A packet that it holds may come out in
+// another's place.
+func (n *testNode) decide(batch []engine.Packet) (out []outcome) {
+	n.t.Helper()
+	for _, p := range batch {
+		n.held[p.Frame] = true
+	}
+	n.handler.Decide(&n.snapshot, n.now, batch)
+	for _, p := range batch {
+		if p.Verdict != engine.Hold {
+			delete(n.held, p.Frame)
+		}
+		out = append(out, outcome{p, append([]byte(nil), n.arena.Bytes(p.Segment)...)})
+	}
+	if len(n.held) != n.handler.Held() {
+		n.t.Fatalf("the handler holds %d frames, and says %d", len(n.held), n.handler.Held())
+	}
+	return out
+}
+
+// release is the handler's next passes, in which nothing is received but what it
+// held comes back.
+func (n *testNode) release() (out []outcome) {
+	n.t.Helper()
+	batch := make([]engine.Packet, 17)
+	for {
+		got := n.handler.Release(batch)
+		if got == 0 {
+			return out
+		}
+		out = append(out, n.decide(batch[:got])...)
+	}
 }
 
 // place puts a frame into the arena as a received packet.

@@ -34,6 +34,9 @@ func TestNoAllocations(t *testing.T) {
 		"another station's":         {p4.open(pt.MACs(routerMAC, routerMAC)), p4.open(pt.VLAN(11))},
 		"wrong plane":               {pt.TCP("10.1.0.1:80", "10.1.0.254:4001")},
 		"fragment":                  {p6.open(pt.Fragment(0, true), pt.PayloadSize(16))},
+		"fragments, first last":     {p6.open(pt.Fragment(24, false), pt.PayloadSize(9)), p6.open(pt.Fragment(0, true), pt.PayloadSize(16))},
+		"fragments that overlap":    {p6.open(pt.Fragment(0, true), pt.PayloadSize(16)), p6.open(pt.Fragment(16, true), pt.PayloadSize(16))},
+		"fragments in vain":         {p4.open(pt.Fragment(64, true), pt.PayloadSize(16))},
 		"nobody's":                  {pt.UDP("192.0.2.7:1", "198.51.100.99:1")},
 	} {
 		n := newNode(t, cfg)
@@ -52,6 +55,7 @@ func TestNoAllocations(t *testing.T) {
 			n.now += 1e9
 			n.handler.Decide(&n.snapshot, n.now, batch)
 			n.handler.Housekeep(&n.snapshot, n.now)
+			n.handler.Decide(&n.snapshot, n.now, batch[:n.handler.Release(batch)])
 		}); got != 0 {
 			t.Errorf("%s: %v allocations", name, got)
 		}

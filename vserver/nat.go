@@ -26,15 +26,20 @@ func (h *Handler) toBackend(s *Services, p *engine.Packet, frame []byte, svc *se
 	}
 	h.track(svc, be, p, frame, r)
 	h.count.packet(r.Service, r.Backend, int(p.End-p.L3))
+	if p.Flags&packet.FlagFragment != 0 {
+		h.renumber(p, frame, &s.snips[r.SNIP].addr, &be.addr)
+	}
 	rewrite(frame, &p.Info, &s.snips[r.SNIP].addr, &be.addr, uint32(r.SNIPPort)<<16|uint32(r.BackendPort))
 	h.send(p, frame, be.next)
 }
 
 // track takes note of a client's packet in its record. What may begin a flow
 // doesn't make one last whose backend is down: a client that goes on trying would
-// try a dead backend for ever. The backend's answers do.
+// try a dead backend for ever. The backend's answers do. A later fragment tells
+// nothing.
 func (h *Handler) track(svc *service, be *backend, p *engine.Packet, frame []byte, r *flows.Record) {
 	switch {
+	case p.Flags&packet.FlagLater != 0:
 	case be.up || !begins(p):
 		r.Track(h.tick, &svc.timeouts, flows.Client, frame[p.L4:p.End])
 	case p.Proto == packet.ProtoUDP:
@@ -70,8 +75,13 @@ func (h *Handler) back(s *Services, p *engine.Packet) {
 	if !h.fits(s, p, next) {
 		return
 	}
-	r.Track(h.tick, &svc.timeouts, flows.Server, frame[p.L4:p.End])
+	if p.Flags&packet.FlagLater == 0 {
+		r.Track(h.tick, &svc.timeouts, flows.Server, frame[p.L4:p.End])
+	}
 	h.count.packet(r.Service, r.Backend, int(p.End-p.L3))
+	if p.Flags&packet.FlagFragment != 0 {
+		h.renumber(p, frame, &svc.vip, &r.Client)
+	}
 	rewrite(frame, &p.Info, &svc.vip, &r.Client, uint32(r.ServicePort)<<16|uint32(r.ClientPort))
 	h.send(p, frame, next)
 }
@@ -86,8 +96,9 @@ func ttl(frame []byte, info *packet.Info) uint8 {
 }
 
 // rewrite gives a TCP or UDP packet other addresses and ports (ports: the source
-// in the high half), takes one from its TTL, and keeps its checksums right.
-// Addresses are IPv4-mapped if the packet is IPv4.
+// in the high half), takes one from its TTL, and keeps its checksums right. The
+// checksum of a fragmented datagram is in its first fragment, which has the ports
+// too; a later one has neither. Addresses are IPv4-mapped if the packet is IPv4.
 func rewrite(frame []byte, info *packet.Info, src, dst *[16]byte, ports uint32) {
 	var d packet.Delta // of the addresses: what both checksums of IPv4 cover
 	if info.Flags&packet.FlagIPv6 != 0 {
@@ -104,6 +115,9 @@ func rewrite(frame []byte, info *packet.Info, src, dst *[16]byte, ports uint32) 
 		left := uint16(ip.TTL()) << 8
 		ip.SetTTL(ip.TTL() - 1)
 		ip.SetChecksum(d.Word(left, left-1<<8).Apply(ip.Checksum()))
+	}
+	if info.Flags&packet.FlagLater != 0 {
+		return
 	}
 	l4 := frame[info.L4:]
 	d = d.Long(binary.BigEndian.Uint32(l4), ports)

@@ -192,8 +192,8 @@ func nodeConfig(cfg *config.Config, key [40]byte, log *slog.Logger) node.Config 
 		RxRing: cfg.Engine.RxRing, TxRing: cfg.Engine.TxRing,
 		FrameSize: cfg.Engine.FrameSize, Frames: cfg.Engine.Frames,
 		FlowCapacity: cfg.Engine.FlowCapacity, VerifyL4: cfg.Engine.VerifyChecksums == config.VerifyAll,
-		FinishL4: node.Finish(cfg.Engine.FinishChecksums),
-		Key:      key, Services: services(cfg), Log: log,
+		FinishL4: node.Finish(cfg.Engine.FinishChecksums), HardwareRSS: node.HardwareRSS(cfg.RSS.Hardware),
+		Key: key, Services: services(cfg), Log: log,
 	}
 	if n.Name == "" {
 		n.Name, _ = os.Hostname() // no name is a name too

@@ -99,12 +99,12 @@ func printFrames(e env, s node.Status) {
 		fmt.Fprintf(e.out, "\nframes: %d, not counted while an engine is stuck\n", f.Total)
 		return
 	}
-	fmt.Fprintf(e.out, "\nframes: %d = %d free + %d to receive into + %d being sent + %d between engines\n",
-		f.Total, f.Free, f.Fill, f.Transmit, f.Handoff)
+	fmt.Fprintf(e.out, "\nframes: %d = %d free + %d to receive into + %d being sent + %d between engines + %d held\n",
+		f.Total, f.Free, f.Fill, f.Transmit, f.Handoff, f.Held)
 }
 
 func printInterfaces(t *tabwriter.Writer, list []node.InterfaceStatus) {
-	fmt.Fprintln(t, "\nINTERFACE\tPLANES\tSTATE\tXDP\tMTU\tQUEUES\tRX PKTS\tTX PKTS\tTO KERNEL\tDENIED\tLOST IN KERNEL")
+	fmt.Fprintln(t, "\nINTERFACE\tPLANES\tSTATE\tXDP\tRSS\tMTU\tQUEUES\tRX PKTS\tTX PKTS\tTO KERNEL\tDENIED\tLOST IN KERNEL")
 	for _, i := range list {
 		var rx, tx, lost uint64
 		for _, p := range i.Ports {
@@ -115,8 +115,8 @@ func printInterfaces(t *tabwriter.Writer, list []node.InterfaceStatus) {
 		if i.Error != "" {
 			state += ": " + i.Error
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", i.Name, strings.Join(i.Planes, "+"), state,
-			i.XDP, i.MTU, len(i.Ports), rx, tx, i.Filter.Passed, i.Filter.Denied, lost+i.Filter.NoSocket)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", i.Name, strings.Join(i.Planes, "+"), state,
+			i.XDP, i.RSS, i.MTU, len(i.Ports), rx, tx, i.Filter.Passed, i.Filter.Denied, lost+i.Filter.NoSocket)
 	}
 }
 
@@ -136,7 +136,7 @@ func printServices(t *tabwriter.Writer, list []node.ServiceStatus) {
 	for _, s := range list {
 		fmt.Fprintf(t, "\nVSERVER %s: %s %s port %d, %s, %s; %d flows, %d packets\n",
 			s.Name, s.Protocol, s.VIP, s.Port, s.Mode, s.Method, s.Flows, s.Packets)
-		fmt.Fprintln(t, "  BACKEND\tADDRESS\tSTATE\tWEIGHT\tFLOWS\tNEW FLOWS\tPACKETS")
+		fmt.Fprintln(t, "  BACKEND\tADDRESS\tSTATE\tSINCE\tCHECK\tWEIGHT\tFLOWS\tNEW FLOWS\tPACKETS")
 		for _, b := range s.Backends {
 			state := "up"
 			switch {
@@ -145,8 +145,24 @@ func printServices(t *tabwriter.Writer, list []node.ServiceStatus) {
 			case b.Reachable != "found":
 				state = "up, but UNREACHABLE: " + b.Reachable
 			}
-			fmt.Fprintf(t, "  %s\t%s\t%s\t%d\t%d\t%d\t%d\n", b.Name, b.Address, state, b.Weight, b.Flows, b.NewFlows, b.Packets)
+			since, check := "-", "none"
+			if b.Check != "" {
+				since, check = age(b.Since), b.Check
+			}
+			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\n", b.Name, b.Address, state, since, check, b.Weight, b.Flows, b.NewFlows, b.Packets)
 		}
+	}
+}
+
+// age renders how long ago t was, in its largest unit.
+func age(t time.Time) string {
+	switch d := time.Since(t); {
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	case d >= time.Minute:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	default:
+		return fmt.Sprintf("%ds", d/time.Second)
 	}
 }
 

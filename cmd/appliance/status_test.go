@@ -73,6 +73,9 @@ func serveAPI(t *testing.T, f *fake) string {
 	return path
 }
 
+// ago returns a moment as JSON can hold it.
+func ago(d time.Duration) time.Time { return time.Now().Add(-d).UTC().Truncate(time.Second) }
+
 // sample is a node that has seen something of everything.
 func sample() node.Status {
 	vip4, vip6 := netip.MustParseAddr("203.0.113.10"), netip.MustParseAddr("2001:db8:f::10")
@@ -85,7 +88,7 @@ func sample() node.Status {
 			{ID: 1, RxPackets: 300, OwnedPackets: 300, TakenOver: 300, TxPackets: 300, FlowCapacity: 1 << 20, Dropped: map[string]uint64{}},
 		},
 		Interfaces: []node.InterfaceStatus{
-			{Name: "eth0", Planes: []string{"client", "server"}, State: "up", MTU: 1500, MAC: "02:00:00:00:00:01", XDP: "native",
+			{Name: "eth0", Planes: []string{"client", "server"}, State: "up", MTU: 1500, MAC: "02:00:00:00:00:01", XDP: "native", RSS: "partial",
 				Filter: node.FilterStatus{Passed: 42, Redirected: 1_000_400, NoSocket: 50, Denied: 7000},
 				Ports: []node.PortStatus{
 					{Queue: 0, RxPackets: 1_000_000, TxPackets: 999_700, RxDropped: 10, RxRingFull: 20, FillEmpty: 30},
@@ -95,13 +98,13 @@ func sample() node.Status {
 		},
 		Services: []node.ServiceStatus{
 			{Name: "web", VIP: vip4, Port: 80, Protocol: "tcp", Mode: "nat", Method: "maglev", Packets: 123456, Flows: 12, Backends: []node.BackendStatus{
-				{Name: "web1", Address: netip.MustParseAddrPort("10.2.3.1:80"), Weight: 1, Up: true, Reachable: "found", Packets: 123456, NewFlows: 99, Flows: 12},
-				{Name: "web2", Address: netip.MustParseAddrPort("10.2.3.2:80"), Weight: 0, Reachable: "found", Error: "health: connect: connection refused"},
+				{Name: "web1", Address: netip.MustParseAddrPort("10.2.3.1:80"), Weight: 1, Up: true, Reachable: "found", Check: "https", Since: ago(7*time.Hour + time.Minute), Packets: 123456, NewFlows: 99, Flows: 12},
+				{Name: "web2", Address: netip.MustParseAddrPort("10.2.3.2:80"), Weight: 0, Reachable: "found", Check: "tcp", Since: ago(150 * time.Second), Error: "health: connect: connection refused"},
 				{Name: "web3", Address: netip.MustParseAddrPort("10.2.3.3:8080"), Weight: 1, Up: true, Reachable: "not resolved"},
 			}},
 			{Name: "dns", VIP: vip6, Port: 53, Protocol: "udp", Mode: "dsr", Method: "roundrobin"},
 		},
-		Frames: node.FrameStatus{Total: 8192, Free: 100, Fill: 8000, Transmit: 90, Handoff: 2},
+		Frames: node.FrameStatus{Total: 8192, Free: 97, Fill: 8000, Transmit: 90, Handoff: 2, Held: 3},
 		Reload: node.ReloadStatus{At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Error: "lb.toml:3: engine.batch: 0: give 1 to 256"},
 
 		DeniedPrefixes: 3,

@@ -24,7 +24,7 @@ func EchoReply(frame []byte, info *Info) int {
 	if info.Flags&FlagIPv6 != 0 {
 		request, reply = ICMPv6Echo, ICMPv6EchoReply
 	}
-	if !info.icmp() || info.ICMPType != request || !answerable(frame, info) {
+	if !info.icmp() || info.ICMPType != request || info.Flags&FlagFragment != 0 || !answerable(frame, info) {
 		return 0
 	}
 	h := info.ICMP(frame)
@@ -44,7 +44,7 @@ func EchoReply(frame []byte, info *Info) int {
 // frame is anything else, a reset itself, or must not be answered. info must be
 // what Parse found in frame, returning OK; it describes the reset on return.
 func TCPReset(frame []byte, info *Info) int {
-	if info.Proto != ProtoTCP || info.TCPFlags&TCPRst != 0 || !answerable(frame, info) {
+	if info.Proto != ProtoTCP || info.TCPFlags&TCPRst != 0 || info.Flags&FlagFragment != 0 || !answerable(frame, info) {
 		return 0
 	}
 	h := info.TCP(frame)
@@ -75,12 +75,12 @@ func segmentLen(h TCP) uint32 {
 }
 
 // answerable reports whether a packet may be answered at all, by RFC 1122
-// section 3.2.2 and RFC 4443 section 2.4(e): it came for this station alone, it
-// is no fragment (a first one might be answered, but never must be), and it
-// arrived whole: an answer to a damaged packet could go to anyone. That its
-// addresses are single hosts', Parse has seen to.
+// section 3.2.2 and RFC 4443 section 2.4(e): it came for this station alone, and
+// it isn't damaged: an answer to a damaged packet could go to anyone. That its
+// addresses are single hosts', Parse has seen to. Fragments are the caller's to
+// rule out.
 func answerable(frame []byte, info *Info) bool {
-	return info.Flags&FlagFragment == 0 && !Ethernet(frame).Group() && VerifyL4(frame, info)
+	return !Ethernet(frame).Group() && VerifyL4(frame, info)
 }
 
 // finish writes the IP header of an answer whose transport part, n bytes, is in

@@ -32,7 +32,7 @@
 //
 // # Limits
 //
-// Frames up to 65,535 bytes, with at most one 802.1Q tag. Of a fragment only
-// the addresses and the protocol are read. IPv6 jumbograms, AH and ESP aren't
-// understood.
+// Frames up to 65,535 bytes, with at most one 802.1Q tag. Of a fragment Parse
+// reads the addresses and the protocol; [PartOf] and [FirstFragment] read
+// the rest. IPv6 jumbograms, AH and ESP aren't understood.
 package packet

@@ -40,12 +40,13 @@ const ICMPErrorHeadroom = IPv6Size + ICMPSize
 //
 // It returns how many bytes the frame grew at the front and the new frame's
 // length. It returns 0, 0, with the frame untouched, when the packet must not
-// be answered: an ICMP error, a redirect, a fragment, multicast, broadcast, or
-// damaged (RFC 1122 section 3.2.2, RFC 4443 section 2.4(e)). info must be what Parse
+// be answered: an ICMP error, a redirect, a later fragment, multicast, broadcast,
+// or damaged (RFC 1122 section 3.2.2, RFC 4443 section 2.4(e)); nor is a first
+// fragment of which FirstFragment hasn't found the ports. info must be what Parse
 // found in the frame, returning OK; it describes the error on return.
 func ICMPError(buf []byte, off int, info *Info, why Problem, mtu uint16) (grew, n int) {
 	frame := buf[off:]
-	if info.icmpError() || !answerable(frame, info) {
+	if info.icmpError() || info.headless() || !answerable(frame, info) {
 		return 0, 0
 	}
 	limit, typ, proto := maxErrorIPv4, problemTypes[why].v4, uint8(ProtoICMP)
@@ -60,7 +61,7 @@ func ICMPError(buf []byte, off int, info *Info, why Problem, mtu uint16) (grew, 
 	Ethernet(frame).swapAddrs()
 	clearFragment(frame, info)
 	info.Proto, info.ICMPType, info.TCPFlags = proto, typ[0], 0
-	info.Flags &^= FlagPorts
+	info.Flags &^= FlagPorts | FlagFragment
 	info.SrcPort, info.DstPort = 0, 0
 	n = finish(frame, info, ICMPSize+quoted)
 

@@ -5,7 +5,8 @@ const (
 	FlagIPv6     uint8 = 1 << iota // IPv6, else IPv4
 	FlagTagged                     // one 802.1Q tag, whose VLAN id is Info.VLAN
 	FlagFragment                   // part of a fragmented datagram (first, middle or last): ports are not set
-	FlagPorts                      // SrcPort and DstPort are set: whole TCP or UDP
+	FlagPorts                      // SrcPort and DstPort are set: whole TCP or UDP, or a fragment whose ports somebody knows
+	FlagLater                      // a fragment that is not its datagram's first: it has no transport header
 )
 
 // Info is what Parse learns about a frame. Offsets count from the first byte

@@ -132,6 +132,9 @@ func parsePorts(ports uint32, info *Info) Reason {
 // a first one: they are the datagram's, which nobody has put together.
 func parseFragment(l4 []byte, offset int, more bool, icmp uint8, info *Info) Reason {
 	info.Flags |= FlagFragment
+	if offset > 0 {
+		info.Flags |= FlagLater
+	}
 	header := 0
 	switch info.Proto {
 	case ProtoTCP:

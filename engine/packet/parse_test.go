@@ -263,7 +263,7 @@ func TestParseInfo(t *testing.T) {
 		{"first fragment", udp4(packettest.Fragment(0, true), packettest.PayloadSize(8)),
 			Info{L3: 14, L4: 34, End: 50, Proto: ProtoUDP, Flags: FlagFragment}},
 		{"later fragment", tcp6(packettest.Fragment(1000, false), packettest.PayloadSize(3)),
-			Info{L3: 14, L4: 62, End: 65, Proto: ProtoTCP, Flags: FlagFragment | FlagIPv6}},
+			Info{L3: 14, L4: 62, End: 65, Proto: ProtoTCP, Flags: FlagFragment | FlagLater | FlagIPv6}},
 	} {
 		var info Info
 		if why := Parse(c.frame, &info); why != OK || info != c.want {

@@ -32,7 +32,7 @@ const (
 	NoPort      // the packet's egress interface has no open port
 
 	// Found by a virtual server.
-	Fragment      // a fragment, where fragments are not handled
+	Fragment      // a fragment of ICMP
 	OtherStation  // the frame's link-layer destination is another station, or a group of them
 	UnknownVLAN   // tagged for a VLAN that the kernel has no interface for
 	WrongPlane    // to a SNIP, from an interface that no backends are behind
@@ -51,6 +51,11 @@ const (
 	ICMPUnhandled // an ICMP type that a virtual server doesn't answer or translate
 	RateLimited   // an answer (RST, ICMP) was due but over its rate limit
 	Silent        // configured to be dropped without an answer
+
+	// Found by a virtual server in fragments.
+	FragmentOverlap   // it contradicts another fragment of its datagram, or one before it did
+	FragmentOrphan    // the first fragment, which has the ports, didn't come in time
+	FragmentTableFull // no room to hold it until the first fragment comes
 
 	Reasons // how many there are
 )
@@ -92,6 +97,10 @@ var reasonNames = [Reasons]string{
 	ICMPUnhandled:  "icmp_unhandled",
 	RateLimited:    "rate_limited",
 	Silent:         "silent",
+
+	FragmentOverlap:   "fragment_overlap",
+	FragmentOrphan:    "fragment_orphan",
+	FragmentTableFull: "fragment_table_full",
 }
 
 // String returns the reason's name as it stands in status and metrics.

@@ -60,6 +60,8 @@ type RSS struct {
 	Cluster    string  `toml:"cluster"`
 	StateFile  string  `toml:"state_file"` // empty: a key for each start
 	Buckets    int     `toml:"buckets"`
+
+	Hardware HardwareRSS `toml:"hardware"`
 }
 
 // Interface is a network interface that the node takes packets from. Its
@@ -136,6 +138,18 @@ type Health struct {
 	Host      string        `toml:"host"`
 	StatusMin int           `toml:"status_min"`
 	StatusMax int           `toml:"status_max"`
+
+	Source        Source    `toml:"source"`
+	ServerName    string    `toml:"server_name"`
+	CAFile        CAFile    `toml:"ca_file"`
+	Insecure      bool      `toml:"insecure"`
+	Expect        Payload   `toml:"expect"`
+	ExpectRegexp  string    `toml:"expect_regexp"`
+	Send          Payload   `toml:"send"`
+	RequireAnswer bool      `toml:"require_answer"`
+	Query         string    `toml:"query"`
+	QueryType     QueryType `toml:"query_type"`
+	RCode         RCode     `toml:"rcode"`
 }
 
 // Timeouts say how long a silent flow is remembered. Its fields are those of
@@ -160,7 +174,7 @@ func Default() *Config {
 			Driver: DriverXSK, Mode: ModeAuto, ZeroCopy: ZeroCopyAuto,
 			FlowCapacity: 1 << 20, VerifyChecksums: VerifyL3, FinishChecksums: FinishAuto,
 		},
-		RSS:     RSS{StateFile: "/var/lib/appliance/rss.key", Buckets: vserver.DefaultBuckets},
+		RSS:     RSS{StateFile: "/var/lib/appliance/rss.key", Buckets: vserver.DefaultBuckets, Hardware: HardwareRSSAuto},
 		NAT:     NAT{SNIPs: []netip.Addr{}},
 		Answers: Answers{Rate: vserver.DefaultAnswerRate},
 		Deny:    Deny{Prefixes: []Denied{}},
@@ -173,12 +187,13 @@ func Default() *Config {
 // preset gives a virtual server its defaults, before its keys are read. The
 // type of health check is left open: it depends on the protocol.
 func (s *VServer) preset() {
-	check := health.DefaultCheck(health.HTTP)
+	check, dns := health.DefaultCheck(health.HTTP), health.DefaultCheck(health.DNS)
 	*s = VServer{
 		Protocol: vserver.TCP,
 		Health: Health{
 			Interval: check.Interval, Timeout: check.Timeout, Rise: check.Rise, Fall: check.Fall,
 			Path: check.Path, StatusMin: check.StatusMin, StatusMax: check.StatusMax,
+			RequireAnswer: true, Query: dns.Query, QueryType: QueryType(dns.QueryType), RCode: RCode(dns.RCode),
 		},
 		Timeouts: Timeouts(vserver.DefaultTimeouts()),
 	}

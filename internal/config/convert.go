@@ -79,14 +79,14 @@ func (c *Config) Checks() map[string]health.Check {
 }
 
 func (h *Health) check() health.Check {
-	check := health.Check{
-		Type: health.TCP, Interval: h.Interval, Timeout: h.Timeout, Rise: h.Rise, Fall: h.Fall,
-	}
-	if h.Type == HealthHTTP {
-		check.Type, check.Path, check.Host = health.HTTP, h.Path, h.Host
-		check.StatusMin, check.StatusMax = h.StatusMin, h.StatusMax
-	}
-	return check
+	return health.Check{
+		Type: health.Type(h.Type), Interval: h.Interval, Timeout: h.Timeout, Rise: h.Rise, Fall: h.Fall, Source: h.Source.Addr,
+		Path: h.Path, Host: h.Host, StatusMin: h.StatusMin, StatusMax: h.StatusMax,
+		ServerName: h.ServerName, CA: h.CAFile.CA, Insecure: h.Insecure,
+		Expect: string(h.Expect), ExpectRegexp: h.ExpectRegexp,
+		Send: string(h.Send), SilenceOK: !h.RequireAnswer,
+		Query: h.Query, QueryType: string(h.QueryType), RCode: string(h.RCode),
+	}.Relevant()
 }
 
 // firstGeneration is the key generation of a node that was never told another.

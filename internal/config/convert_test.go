@@ -115,17 +115,30 @@ func TestWordsOfRooms(t *testing.T) {
 
 // A health check passes here exactly if it passes in package health.
 func TestHealthRulesAreThoseOfTheRoom(t *testing.T) {
+	ca, err := health.ParseCA(certificate(t))
+	if err != nil {
+		t.Fatal(err)
+	}
 	durations := rapid.SampledFrom([]time.Duration{-1, 0, 1, 9 * time.Millisecond, 10 * time.Millisecond, time.Second, time.Hour, time.Hour + 1})
 	counts := rapid.IntRange(-1, maxChecks)
 	status := rapid.SampledFrom([]int{0, 199, 200, 300, 599, 600})
+	long := strings.Repeat("x", health.MaxBytes+1)
 	rapid.Check(t, func(r *rapid.T) {
+		oneOf := func(key string, values ...string) string { return rapid.SampledFrom(values).Draw(r, key) }
 		h := Health{
-			Type:     rapid.SampledFrom([]HealthType{HealthTCP, HealthHTTP}).Draw(r, "type"),
+			Type:     rapid.SampledFrom(anyCheck).Draw(r, "type"),
 			Interval: durations.Draw(r, "interval"), Timeout: durations.Draw(r, "timeout"),
 			Rise: counts.Draw(r, "rise"), Fall: counts.Draw(r, "fall"),
-			Path:      rapid.SampledFrom([]string{"", "/", "x", "/a?b", "/%", "*"}).Draw(r, "path"),
-			Host:      rapid.SampledFrom([]string{"", "a", "a b", "a/b", "[::1]:80"}).Draw(r, "host"),
+			Path: oneOf("path", "", "/", "x", "/a?b", "/%", "*"), Host: oneOf("host", "", "a", "a b", "a/b", "[::1]:80"),
 			StatusMin: status.Draw(r, "min"), StatusMax: status.Draw(r, "max"),
+			ServerName: oneOf("server name", "", "a", "::1", "a:1", "a b"),
+			Insecure:   rapid.Bool().Draw(r, "insecure"),
+			Expect:     Payload(oneOf("expect", "", "x", long)), ExpectRegexp: oneOf("pattern", "", "x", "(", long),
+			Send: Payload(oneOf("send", "", "\x00", long)), RequireAnswer: rapid.Bool().Draw(r, "require"),
+			Query: oneOf("query", "", ".", "a", "a..b", "a b"), QueryType: "A", RCode: "NOERROR",
+		}
+		if rapid.Bool().Draw(r, "CA") {
+			h.CAFile = CAFile{Path: "/ca.pem", CA: ca}
 		}
 		p := problems{known: make(map[string]bool)}
 		h.validate(&p, "health")

@@ -9,7 +9,8 @@
 // [Parse] turns a file into a [Config], whose structs mirror the file. Methods
 // of Config turn it into what the rooms want: [Config.EngineConfig],
 // [Config.Services], [Config.Checks], [Config.HashKey]. [Diff] says what a reload
-// would change. All but [Load] and HashKey are pure.
+// would change. All but [Load] and HashKey are pure, but for the files of
+// certificates that health checks name: those are read where they are named.
 //
 //	text ─► locate: key path ─► line ───────────────┐
 //	  └──► TOML library: tree ─► decoder ─► Config ─► validate ─► Config, or *Error
@@ -31,5 +32,6 @@
 // # Limits
 //
 // What only the machine can tell is found out at start: whether an interface
-// exists, a secret file is readable, there are enough cores.
+// exists, a secret file is readable, there are enough cores, the source of
+// health checks is an address of it.
 package config

@@ -15,8 +15,8 @@ import (
 const manual = "../../appliance.toml"
 
 // noDefault are the keys whose value in the manual is an example, because they
-// have no default (or, health.type of the second virtual server, to show what
-// else there is).
+// have no default (or, those of the further virtual servers, to show what else
+// there is).
 var noDefault = []string{
 	"node.name", "interface[0].name", "nat.snips",
 	"vserver[0].name", "vserver[0].vip", "vserver[0].port",
@@ -24,6 +24,12 @@ var noDefault = []string{
 	"vserver[1].name", "vserver[1].vip", "vserver[1].port", "vserver[1].health.type",
 	"vserver[1].backend[0].name", "vserver[1].backend[0].address",
 	"vserver[1].backend[1].name", "vserver[1].backend[1].address",
+	"vserver[2].name", "vserver[2].vip", "vserver[2].port", "vserver[2].health.type",
+	"vserver[2].backend[0].name", "vserver[2].backend[0].address",
+	"vserver[3].name", "vserver[3].vip", "vserver[3].port", "vserver[3].protocol", "vserver[3].health.type",
+	"vserver[3].backend[0].name", "vserver[3].backend[0].address",
+	"vserver[4].name", "vserver[4].vip", "vserver[4].port", "vserver[4].protocol", "vserver[4].health.type",
+	"vserver[4].backend[0].name", "vserver[4].backend[0].address",
 }
 
 func readManual(t *testing.T) string {

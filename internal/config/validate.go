@@ -45,6 +45,7 @@ func (c *Config) validate(p *problems) {
 	for i := range c.VServers {
 		path := element("vserver", i)
 		c.VServers[i].Health.validate(p, path+".health")
+		c.validateSource(p, i)
 		c.VServers[i].Timeouts.validate(p, path+".timeouts")
 	}
 	services := c.Services()
@@ -189,30 +190,19 @@ func (h *Health) validate(p *problems, path string) {
 	}
 	p.between(path+".rise", h.Rise, 1, maxChecks)
 	p.between(path+".fall", h.Fall, 1, maxChecks)
-	if h.Type != HealthHTTP {
-		for _, key := range []string{"path", "host", "status_min", "status_max"} {
-			if p.given(path + "." + key) {
-				p.add(path+"."+key, "type is %q: %s is for type \"http\" only", h.Type, key)
-			}
-		}
-		return
+	for i := range healthRules {
+		healthRules[i].validate(p, path+"."+healthRules[i].key, h)
 	}
-	h.validateHTTP(p, path)
-}
-
-func (h *Health) validateHTTP(p *problems, path string) {
-	check := health.DefaultCheck(health.HTTP)
-	check.Path = h.Path
-	if check.Validate() != nil {
-		p.add(path+".path", "%q: give an absolute path like /health, escaped as in a URL", h.Path)
+	if h.Type == HealthHTTP || h.Type == HealthHTTPS {
+		p.between(path+".status_min", h.StatusMin, 200, 599)
+		p.between(path+".status_max", h.StatusMax, h.StatusMin, 599)
 	}
-	check = health.DefaultCheck(health.HTTP)
-	check.Host = h.Host
-	if check.Validate() != nil {
-		p.add(path+".host", "%q: give a name or an address, with or without a port", h.Host)
+	if h.Type == HealthHTTPS && h.Insecure && h.CAFile.Path != "" {
+		p.add(path+".insecure", "there is a ca_file too, which nothing would be held against: give one of them")
 	}
-	p.between(path+".status_min", h.StatusMin, 200, 599)
-	p.between(path+".status_max", h.StatusMax, h.StatusMin, 599)
+	if slices.Contains(expecting, h.Type) && h.Expect != "" && h.ExpectRegexp != "" {
+		p.add(path+".expect_regexp", "there is expect too: give one of them")
+	}
 }
 
 // validate refuses zeros, which package vserver would replace by defaults; the

@@ -80,6 +80,20 @@ func (Finish) choices() []string {
 	return []string{string(FinishAuto), string(FinishAlways), string(FinishNever)}
 }
 
+// HardwareRSS is whether network cards deliver packets to their engines.
+type HardwareRSS string
+
+// The choices.
+const (
+	HardwareRSSAuto    HardwareRSS = "auto"
+	HardwareRSSOff     HardwareRSS = "off"
+	HardwareRSSRequire HardwareRSS = "require"
+)
+
+func (HardwareRSS) choices() []string {
+	return []string{string(HardwareRSSAuto), string(HardwareRSSOff), string(HardwareRSSRequire)}
+}
+
 // Plane is what an interface is for.
 type Plane string
 
@@ -120,11 +134,14 @@ type HealthType string
 
 // The types.
 const (
-	HealthNone HealthType = "none" // backends count as up
-	HealthTCP  HealthType = "tcp"  // open a connection
-	HealthHTTP HealthType = "http" // GET a path
+	HealthNone  HealthType = "none"  // backends count as up
+	HealthTCP   HealthType = "tcp"   // open a connection
+	HealthHTTP  HealthType = "http"  // GET a path
+	HealthHTTPS HealthType = "https" // GET a path over TLS
+	HealthUDP   HealthType = "udp"   // send a datagram
+	HealthDNS   HealthType = "dns"   // ask a name server
 )
 
 func (HealthType) choices() []string {
-	return []string{string(HealthNone), string(HealthTCP), string(HealthHTTP)}
+	return []string{string(HealthNone), string(HealthTCP), string(HealthHTTP), string(HealthHTTPS), string(HealthUDP), string(HealthDNS)}
 }

@@ -166,7 +166,7 @@ func unexplained(s node.Status) (n uint64) {
 func accounted(t *testing.T, s node.Status) {
 	t.Helper()
 	f := s.Frames
-	if f.Free+f.Fill+f.Transmit+f.Handoff != f.Total {
+	if f.Free+f.Fill+f.Transmit+f.Handoff+f.Held != f.Total {
 		t.Errorf("frames don't add up: %+v", f)
 	}
 	for _, e := range s.Engines {
@@ -174,7 +174,7 @@ func accounted(t *testing.T, s node.Status) {
 		for _, n := range e.Dropped {
 			dropped += n
 		}
-		if in, out := e.RxPackets+e.TakenOver, e.TxPackets+e.HandedOff+dropped; in != out {
+		if in, out := e.RxPackets+e.TakenOver, e.TxPackets+e.HandedOff+dropped+e.Held; in != out {
 			t.Errorf("engine %d: %d packets in, %d out: %+v", e.ID, in, out, e)
 		}
 	}

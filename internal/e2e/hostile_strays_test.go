@@ -12,23 +12,30 @@ import (
 // fragments are whole sets of them, parts that don't fit together, and parts
 // that would hide a header.
 func (v *target) fragments() []hostile {
-	data := pt.PayloadSize(64)
-	part4 := func(offset int, more bool) []byte { return v.datagram4(data, pt.Fragment(offset, more)) }
-	part6 := func(offset int, more bool) []byte { return v.datagram6(data, pt.Fragment(offset, more)) }
+	data := pt.PayloadSize(208)
+	id := uint32(0) // of the next case, so that none has to do with another
+	part := func(datagram []byte, number int) []byte {
+		id++
+		return pt.Cut(datagram, id, 72, 144)[number]
+	}
 	raw := func(proto uint8, size, offset int, more bool) []byte {
 		return pt.Raw(proto, hostile4, v.vip4(0), pt.PayloadSize(size), pt.Fragment(offset, more))
 	}
 	backend4, backend6 := at(v.lab.Backends[0].Addr.V4, 7777), at(v.lab.Backends[0].Addr.V6, 7777)
 	return []hostile{
-		{"first", "", part4(0, true), "fragment"},
-		{"middle", "", part4(72, true), "fragment"},
-		{"last", "", part4(72, false), "fragment"},
-		{"first, IPv6", "", part6(0, true), "fragment"},
-		{"middle, IPv6", "", part6(72, true), "fragment"},
-		{"last, IPv6", "", part6(72, false), "fragment"},
-		{"first and last, IPv6", "", part6(0, false), forwarded}, // an atomic fragment: RFC 6946
-		{"to a SNIP", lab.ServerPlane, pt.UDP(backend4, v.snip4(5000), data, pt.Fragment(0, true)), "fragment"},
-		{"to a SNIP, IPv6", lab.ServerPlane, pt.UDP(backend6, v.snip6(5000), data, pt.Fragment(72, false)), "fragment"},
+		{"first", "", part(v.datagram4(data), 0), forwarded},
+		{"middle", "", part(v.datagram4(data), 1), "fragment_orphan"},
+		{"last", "", part(v.datagram4(data), 2), "fragment_orphan"},
+		{"first, IPv6", "", part(v.datagram6(data), 0), forwarded},
+		{"middle, IPv6", "", part(v.datagram6(data), 1), "fragment_orphan"},
+		{"last, IPv6", "", part(v.datagram6(data), 2), "fragment_orphan"},
+		{"first and last, IPv6", "", v.datagram6(pt.Fragment(0, false)), forwarded}, // an atomic fragment: RFC 6946
+		{"to a SNIP", lab.ServerPlane, part(pt.UDP(backend4, v.snip4(5000), data), 0), "no_flow"},
+		{"to a SNIP, IPv6", lab.ServerPlane, part(pt.UDP(backend6, v.snip6(5000), data), 1), "fragment_orphan"},
+		{"to no service", "", part(pt.UDP(hostile4+":4000", v.vip4(9), data), 0), answered("no_service")},
+		{"from port 0", "", part(patch(v.datagram4(data), l4At4, 0, 0), 0), "bad_port"},
+		{"of a ping", "", part(pt.Echo(hostile4, v.vip4(0), data), 0), "fragment"},
+		{"of a ping, to a SNIP", lab.ServerPlane, part(pt.Echo(hostile6, v.snip6(0), data), 1), "fragment"},
 		{"TCP header in two fragments", "", raw(6, 16, 0, true), "truncated"},
 		{"over the TCP header", "", raw(6, 16, 8, true), "bad_length"},
 		{"beyond 64 KiB", "", raw(1, 64, 65528, false), "bad_length"}, // the ping of death

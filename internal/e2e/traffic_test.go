@@ -57,7 +57,7 @@ func checkTraffic(t *testing.T, l *lab.Lab) {
 		}
 		for i := range 60 {
 			c := dial(t, l, "udp", vip, origin.EchoPort)
-			name, err := ask(c, strings.Repeat("x", 1+i*20))
+			name, err := ask(c, strings.Repeat("x", 1+i*i*17)) // up to 41 fragments
 			if err != nil {
 				t.Fatalf("datagram %d to %s: %v", i, vip, err)
 			}

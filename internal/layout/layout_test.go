@@ -19,14 +19,16 @@ var rooms = map[string]int{
 	"internal/privtest": 0,
 	"internal/layout":   0,
 
-	"engine": 1,
+	"engine":       1,
+	"internal/nic": 1,
 
-	"engine/xsk":      2,
-	"engine/xdp":      2,
-	"engine/asavie":   2,
-	"engine/memport":  2,
-	"engine/pcapport": 2,
-	"vserver/flows":   2,
+	"engine/xsk":        2,
+	"engine/xdp":        2,
+	"engine/asavie":     2,
+	"engine/memport":    2,
+	"engine/pcapport":   2,
+	"vserver/flows":     2,
+	"vserver/fragments": 2,
 
 	"vserver":           3,
 	"vserver/health":    3,
@@ -51,7 +53,7 @@ var only = []struct {
 	in  []string
 	why string
 }{
-	{"unsafe", []string{"engine/xsk", "engine/asavie", "vserver/flows", "bench"},
+	{"unsafe", []string{"engine/xsk", "engine/asavie", "internal/nic", "vserver/flows", "bench"},
 		"memory errors must be looked for in few places"},
 	{"github.com/asavie/xdp", []string{"engine/asavie", "bench"},
 		"it is a selectable driver, not a dependency of the packet path"},

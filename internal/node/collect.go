@@ -77,7 +77,7 @@ func (n *Node) engineStatus(id int, r *reading) EngineStatus {
 		ID: id, Passes: c.Passes, IdlePasses: c.IdlePasses, Sleeps: c.Sleeps,
 		LongestPassUS: float64(c.LongestPass) / float64(time.Microsecond),
 		RxPackets:     c.RxPackets, RxBytes: c.RxBytes, TxPackets: c.TxPackets, TxBytes: c.TxBytes,
-		OwnedPackets: c.Owned, HandedOff: c.HandedOff, TakenOver: c.TakenOver,
+		OwnedPackets: c.Owned, HandedOff: c.HandedOff, TakenOver: c.TakenOver, Held: c.Held,
 		Pings: v.Pings,
 		Flows: v.Flows.Flows, FlowCapacity: n.cfg.FlowCapacity,
 		EvictedFlows: v.Flows.Evicted, UnlistedFlows: v.Unlisted,
@@ -116,6 +116,7 @@ func (i *iface) status() InterfaceStatus {
 		return s
 	}
 	s.XDP = i.serving.mode.String()
+	s.RSS, s.RSSWhy = string(i.serving.rss.State), i.serving.rss.Why
 	if f, err := i.serving.program.Stats(); err == nil {
 		s.Filter = FilterStatus{
 			Passed:     f[xdp.PassedOther] + f[xdp.PassedShort] + f[xdp.PassedForeign] + f[xdp.PassedSNIP],
@@ -150,7 +151,7 @@ func (n *Node) frameStatus(ctx context.Context, readings []reading) FrameStatus 
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	if l, err := n.group.Ledger(ctx); err == nil {
-		s.Free, s.Fill, s.Transmit, s.Handoff = l.Free, l.Fill, l.Transmit, l.Handoff
+		s.Free, s.Fill, s.Transmit, s.Handoff, s.Held = l.Free, l.Fill, l.Transmit, l.Handoff, l.Held
 	}
 	return s
 }

@@ -52,6 +52,7 @@ type Config struct {
 	FlowCapacity int // flows an engine
 	VerifyL4     bool
 	FinishL4     Finish
+	HardwareRSS  HardwareRSS
 
 	Key        rss.Key
 	Interfaces []Interface

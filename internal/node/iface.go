@@ -11,6 +11,7 @@ import (
 	"appliance/engine/xdp"
 	"appliance/engine/xsk"
 	"appliance/internal/netstate"
+	"appliance/internal/nic"
 )
 
 // States of an interface, as status shows them.
@@ -75,6 +76,7 @@ type serving struct {
 	mode    xdp.Mode
 	fill    int // frames that each port posts to receive into
 	ports   []queuePort
+	rss     *nic.RSS // nil: not looked at yet
 }
 
 // A queuePort is the port of one queue, in the loop of one engine.
@@ -132,8 +134,12 @@ func (n *Node) open(ctx context.Context, i *iface, link netstate.Link) (s *servi
 	if err := n.attach(i, s, link); err != nil {
 		return s, err
 	}
+	if err := n.steer(i, s, link); err != nil {
+		return s, err
+	}
 	n.host.Guard(i.Name, link.Index)
-	i.log.Info("interface served", "queues", link.RxQueues, "xdp", s.mode, "zero_copy", s.ports[0].zeroCopy, "mtu", link.MTU)
+	i.log.Info("interface served", "queues", link.RxQueues, "xdp", s.mode, "zero_copy", s.ports[0].zeroCopy, "mtu", link.MTU,
+		"rss", s.rss.State, "rss_why", s.rss.Why)
 	if want := n.fullFill(); s.fill < want {
 		i.log.Warn("packet memory is short, bursts may lose packets", "frames_posted_per_queue", s.fill, "wanted", want)
 	}
@@ -237,10 +243,12 @@ func (s *serving) retire(ctx context.Context, link int) (*guard, error) {
 	return &guard{s.program, s.mode, link}, s.closePorts(ctx)
 }
 
+// closePorts closes the ports, and gives the network card its settings back.
 func (s *serving) closePorts(ctx context.Context) error {
 	var errs []error
 	for _, p := range s.ports {
 		errs = append(errs, p.engine.RemovePort(ctx, p.Port))
 	}
+	errs = append(errs, s.unsteer())
 	return errors.Join(errs...)
 }

@@ -6,6 +6,7 @@ import (
 
 	"appliance/engine/xsk"
 	"appliance/internal/netstate"
+	"appliance/vserver"
 )
 
 // maxFrameSize is the largest frame that AF_XDP takes, in bytes: a page.
@@ -45,10 +46,15 @@ func tooLarge(l netstate.Link, frame int) error {
 // frameCount returns how many frames let every ring be full at once, so that no
 // port ever starves another. Each engine has the same share of them, so each
 // gets what the one with the most sockets needs: what those may hold, a batch in
-// its hands and another on its free stack, and its hand-offs in both directions.
+// its hands and another on its free stack, its hand-offs in both directions, and
+// the fragments that wait for their first one.
 func frameCount(sockets, perSocket, engines, batch, handoff int) int {
-	return engines * (sockets*perSocket + 2*batch + (engines-1)*2*handoff)
+	return engines * (sockets*perSocket + 2*batch + (engines-1)*2*handoff + vserver.MaxHeld)
 }
+
+// heldCount returns how many fragments each engine may hold: at most an eighth of
+// its frames, when these were configured to be few.
+func heldCount(frames, engines int) int { return max(1, min(vserver.MaxHeld, frames/engines/8)) }
 
 // perEngine returns how many of an interface's queues the engine with the most
 // of them serves.
@@ -64,7 +70,7 @@ const leastFill = 64
 // so whoever took more would leave the others without any.
 func (n *Node) fill(i *iface, queues int) (int, error) {
 	engines := n.cfg.Engine.Engines
-	room := n.arena.Frames()/engines - 2*n.cfg.Engine.Batch
+	room := n.arena.Frames()/engines - 2*n.cfg.Engine.Batch - heldCount(n.arena.Frames(), engines)
 	sockets := perEngine(queues, engines)
 	for _, other := range n.ifaces {
 		switch {

@@ -28,6 +28,7 @@ var (
 	engineOwned     = metric("engine_owned_packets_total", "Packets of flows that this engine owns.", "engine")
 	engineHandedOff = metric("engine_handed_off_packets_total", "Packets handed to the engine that owns them.", "engine")
 	engineTakenOver = metric("engine_taken_over_packets_total", "Packets that other engines handed over.", "engine")
+	engineHeld      = metric("engine_held_packets", "Fragments that wait for their datagram's first one.", "engine")
 	enginePings     = metric("engine_pings_total", "Echo requests answered.", "engine")
 	engineFlows     = metric("engine_flows", "Flows in the table.", "engine")
 	engineCapacity  = metric("engine_flow_capacity", "Flows that the table has room for.", "engine")
@@ -37,6 +38,7 @@ var (
 	engineAnswered  = metric("engine_answered_packets_total", "Packets refused by a reset or an ICMP error, by reason.", "engine", "reason")
 
 	ifaceUp       = metric("interface_up", "1 while the interface is up and served.", "interface")
+	ifaceRSS      = metric("interface_hardware_rss", "1 while the network card brings every packet with ports to its engine.", "interface")
 	ifacePassed   = metric("interface_passed_packets_total", "Packets that the XDP program left to the kernel.", "interface")
 	ifaceRedirect = metric("interface_redirected_packets_total", "Packets that the XDP program gave to a socket.", "interface")
 	ifaceNoSocket = metric("interface_no_socket_packets_total", "Packets for us on a queue without a socket, dropped.", "interface")

@@ -72,14 +72,14 @@ func busy() *Status {
 		Version: "v1", Node: "lb1", Started: time.Now(), Generation: 5,
 		Engines: []EngineStatus{{ID: 0, LongestPassUS: 250, Dropped: map[string]uint64{"no_flow": 7}, Answered: map[string]uint64{"no_flow": 3}}, {ID: 1}},
 		Interfaces: []InterfaceStatus{
-			{Name: "eth0", State: stateUp, Ports: ports},
+			{Name: "eth0", State: stateUp, RSS: "hardware", Ports: ports},
 			{Name: "eth1", State: stateFailed, Error: "why", Ports: ports},
 		},
 		Services: []ServiceStatus{
 			{Name: "web", VIP: netip.MustParseAddr("203.0.113.1"), Backends: backends},
 			{Name: "dns", VIP: netip.MustParseAddr("203.0.113.1"), Backends: backends},
 		},
-		Frames: FrameStatus{Total: 10, Free: 4, Fill: 3, Transmit: 2, Handoff: 1},
+		Frames: FrameStatus{Total: 15, Free: 4, Fill: 3, Transmit: 2, Handoff: 1, Held: 5},
 	}
 }
 
@@ -91,12 +91,15 @@ func TestMetrics(t *testing.T) {
 		{"appliance_snapshots_total", "", 5},
 		{"appliance_last_reload_failed", "", 0},
 		{"appliance_frames", "place=fill ", 3},
+		{"appliance_frames", "place=held ", 5},
 		{"appliance_engine_up", "engine=1 ", 1},
 		{"appliance_engine_longest_pass_seconds", "engine=0 ", 250e-6},
 		{"appliance_engine_dropped_packets_total", "engine=0 reason=no_flow ", 7},
 		{"appliance_engine_answered_packets_total", "engine=0 reason=no_flow ", 3},
 		{"appliance_interface_up", "interface=eth0 ", 1},
 		{"appliance_interface_up", "interface=eth1 ", 0},
+		{"appliance_interface_hardware_rss", "interface=eth0 ", 1},
+		{"appliance_interface_hardware_rss", "interface=eth1 ", 0},
 		{"appliance_backend_up", "backend=b1 vserver=dns ", 1},
 		{"appliance_backend_up", "backend=b2 vserver=dns ", 0},
 		{"appliance_backend_weight", "backend=b1 vserver=web ", 3},

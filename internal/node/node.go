@@ -162,6 +162,7 @@ func (n *Node) makeEngines(links []netstate.Link) error {
 	for i := range handlers {
 		h, err := vserver.NewHandler(vserver.HandlerConfig{
 			Arena: n.arena, Engine: i, Engines: len(handlers), Capacity: cfg.FlowCapacity, Seed: rand.Uint64(), Asked: n.asked,
+			Held: heldCount(frames, len(handlers)),
 		})
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"appliance/engine/packet"
+	"appliance/internal/nic"
 )
 
 // Describe implements prometheus.Collector. Which series there are depends on
@@ -43,6 +44,7 @@ func (m meter) status(s *Status) {
 		m.gauge(framesDesc, float64(s.Frames.Fill), "fill")
 		m.gauge(framesDesc, float64(s.Frames.Transmit), "transmit")
 		m.gauge(framesDesc, float64(s.Frames.Handoff), "handoff")
+		m.gauge(framesDesc, float64(s.Frames.Held), "held")
 	}
 	for _, e := range s.Engines {
 		m.engine(e)
@@ -80,6 +82,7 @@ func (m meter) engine(e EngineStatus) {
 	m.count(engineOwned, e.OwnedPackets, id)
 	m.count(engineHandedOff, e.HandedOff, id)
 	m.count(engineTakenOver, e.TakenOver, id)
+	m.gauge(engineHeld, float64(e.Held), id)
 	m.count(enginePings, e.Pings, id)
 	m.gauge(engineFlows, float64(e.Flows), id)
 	m.gauge(engineCapacity, float64(e.FlowCapacity), id)
@@ -93,6 +96,7 @@ func (m meter) engine(e EngineStatus) {
 
 func (m meter) iface(i InterfaceStatus) {
 	m.gauge(ifaceUp, flag(i.State == stateUp), i.Name)
+	m.gauge(ifaceRSS, flag(i.RSS == string(nic.Hardware)), i.Name)
 	m.count(ifacePassed, i.Filter.Passed, i.Name)
 	m.count(ifaceRedirect, i.Filter.Redirected, i.Name)
 	m.count(ifaceNoSocket, i.Filter.NoSocket, i.Name)

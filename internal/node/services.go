@@ -40,7 +40,7 @@ func (n *Node) serviceStatus(services *vserver.Services, readings []reading) []S
 func backendStatus(b vserver.BackendReport, v health.Status) BackendStatus {
 	return BackendStatus{
 		Name: b.Config.Name, Address: netip.AddrPortFrom(b.Config.Address, b.Config.Port),
-		Weight: b.Config.Weight, Up: b.Up, Reachable: b.Next.String(), Since: v.Since, Error: v.Error,
+		Weight: b.Config.Weight, Up: b.Up, Reachable: b.Next.String(), Check: string(v.Type), Since: v.Since, Error: v.Error,
 		Packets: b.Traffic.Packets, Bytes: b.Traffic.Bytes, NewFlows: b.Traffic.NewFlows, Flows: b.Traffic.Flows,
 	}
 }

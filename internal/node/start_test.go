@@ -229,7 +229,7 @@ func checkRunning(t *testing.T, n *Node) {
 			t.Errorf("interface %+v", i)
 		}
 	}
-	if f := s.Frames; f.Total == 0 || f.Free+f.Fill+f.Transmit+f.Handoff != f.Total {
+	if f := s.Frames; f.Total == 0 || f.Free+f.Fill+f.Transmit+f.Handoff+f.Held != f.Total {
 		t.Errorf("frames %+v", f)
 	}
 }

@@ -50,7 +50,8 @@ type EngineStatus struct {
 	OwnedPackets  uint64            `json:"owned_packets"`
 	HandedOff     uint64            `json:"handed_off_packets"`
 	TakenOver     uint64            `json:"taken_over_packets"`
-	Pings         uint64            `json:"pings"` // echo requests answered
+	Held          uint64            `json:"held_packets"` // fragments that wait for their datagram's first one
+	Pings         uint64            `json:"pings"`        // echo requests answered
 	Flows         int               `json:"flows"`
 	FlowCapacity  int               `json:"flow_capacity"`
 	EvictedFlows  uint64            `json:"evicted_flows"`  // half-open or closed ones that gave way to new ones
@@ -68,6 +69,8 @@ type InterfaceStatus struct {
 	MTU    int          `json:"mtu"`
 	MAC    string       `json:"mac"`
 	XDP    string       `json:"xdp"` // "native" or "generic"
+	RSS    string       `json:"rss"` // who brings packets to their engines: "hardware", "partial" or "software"
+	RSSWhy string       `json:"rss_why,omitempty"`
 	Filter FilterStatus `json:"filter"`
 	Ports  []PortStatus `json:"ports"`
 }
@@ -122,6 +125,7 @@ type BackendStatus struct {
 	Weight    int            `json:"weight"`
 	Up        bool           `json:"up"`
 	Reachable string         `json:"next_hop"`        // "found", or what is missing to reach it
+	Check     string         `json:"check,omitempty"` // type of its health check; empty: it isn't checked
 	Since     time.Time      `json:"since,omitzero"`  // of the last change between up and down
 	Error     string         `json:"error,omitempty"` // of the last failed health check
 	Packets   uint64         `json:"packets"`
@@ -138,6 +142,7 @@ type FrameStatus struct {
 	Fill     int `json:"fill"`
 	Transmit int `json:"transmit"`
 	Handoff  int `json:"handoff"`
+	Held     int `json:"held"` // fragments that wait for their datagram's first one
 }
 
 // ReloadStatus says how the last reload went. The zero value: there was none.

@@ -150,9 +150,9 @@ func TestFrameSize(t *testing.T) {
 
 func TestFrameCount(t *testing.T) {
 	for _, c := range []struct{ sockets, perSocket, engines, batch, handoff, want int }{
-		{2, 6144, 1, 64, 2048, 2*6144 + 2*64},
-		{2, 6144, 2, 64, 2048, 2 * (2*6144 + 2*64 + 2*2048)},
-		{1, 100, 3, 10, 50, 3 * (100 + 20 + 2*2*50)},
+		{2, 6144, 1, 64, 2048, 2*6144 + 2*64 + 512},
+		{2, 6144, 2, 64, 2048, 2 * (2*6144 + 2*64 + 2*2048 + 512)},
+		{1, 100, 3, 10, 50, 3 * (100 + 20 + 2*2*50 + 512)},
 	} {
 		if got := frameCount(c.sockets, c.perSocket, c.engines, c.batch, c.handoff); got != c.want {
 			t.Errorf("%+v: %d frames", c, got)

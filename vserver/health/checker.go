@@ -2,10 +2,9 @@ package health
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net/http"
 	"sync"
 	"time"
 )
@@ -13,28 +12,27 @@ import (
 // A Checker checks targets until it is closed. All its methods are safe for
 // concurrent use.
 type Checker struct {
-	cfg       Config
-	transport *http.Transport
-	slots     chan struct{} // holds one token for each check that runs
-	changes   chan struct{}
-	ctx       context.Context // ends with Close
-	cancel    context.CancelFunc
-	running   sync.WaitGroup
+	cfg     Config
+	slots   chan struct{} // holds one token for each check that runs
+	changes chan struct{}
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	running sync.WaitGroup
 
 	mu      sync.RWMutex
-	watches map[name]*watch
+	targets map[name]*watch // several targets of one subject have one watch
+	watches map[subject]*watch
+	pools   map[CA]*x509.CertPool // of the watches' checks
 }
 
-// A name tells targets apart.
-type name struct{ service, backend string }
-
-// A watch is one target with what is known of it. Its own goroutine runs the
+// A watch is one subject with what is known of it. Its own goroutine runs the
 // checks; replacing the watch ends it.
 type watch struct {
-	target Target // never changes
-	stop   context.CancelFunc
+	subject // never changes
+	stop    context.CancelFunc
 
 	// Guarded by Checker.mu.
+	names   []name // of the targets, replaced whole
 	verdict verdict
 	last    result
 	since   time.Time // of the state
@@ -52,13 +50,11 @@ func New(cfg Config) *Checker {
 	cfg = cfg.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Checker{
-		cfg:       cfg,
-		transport: newTransport(cfg),
-		slots:     make(chan struct{}, cfg.Concurrency),
-		changes:   make(chan struct{}, 1),
-		ctx:       ctx,
-		cancel:    cancel,
-		watches:   map[name]*watch{},
+		cfg:     cfg,
+		slots:   make(chan struct{}, cfg.Concurrency),
+		changes: make(chan struct{}, 1),
+		ctx:     ctx,
+		cancel:  cancel,
 	}
 }
 
@@ -68,75 +64,11 @@ func (c *Checker) Close() {
 	c.cancel()
 	c.mu.Unlock()
 	c.running.Wait()
-	c.transport.CloseIdleConnections()
 }
 
-// SetTargets makes targets the whole set of what is checked. A target that was
-// there already, check and address alike, goes on undisturbed; one whose check
-// or name changed keeps its verdict; one whose address changed starts anew. After
-// Close it does nothing.
-//
-// The error wraps ErrBadTarget and names the target; nothing has changed then.
-func (c *Checker) SetTargets(targets []Target) error {
-	next := make(map[name]Target, len(targets))
-	for _, t := range targets {
-		id := name{t.Service, t.Backend}
-		if err := t.validate(); err != nil {
-			return fmt.Errorf("health: set targets: %s/%s: %w", t.Service, t.Backend, err)
-		}
-		if _, twice := next[id]; twice {
-			return fmt.Errorf("health: set targets: %s/%s: %w: listed twice", t.Service, t.Backend, ErrBadTarget)
-		}
-		next[id] = t
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ctx.Err() != nil {
-		return nil
-	}
-	changed := false
-	gone := map[Target]*watch{} // by target without its name
-	for id, w := range c.watches {
-		if t, stays := next[id]; !stays || t.Addr != w.target.Addr {
-			w.stop()
-			delete(c.watches, id)
-			gone[w.target.nameless()] = w
-			changed = changed || w.verdict.state == Up
-		}
-	}
-	for id, t := range next {
-		c.watch(id, t, gone[t.nameless()])
-	}
-	if changed {
-		c.signal()
-	}
-	return nil
-}
-
-// watch starts checking t, unless that is being done already. renamed is what
-// has checked t under another name; nil: nothing has. Called with mu held.
-func (c *Checker) watch(id name, t Target, renamed *watch) {
-	w := &watch{target: t, since: time.Now()}
-	was := c.watches[id]
-	if was == nil {
-		was = renamed
-	}
-	if was != nil {
-		if was.target == t {
-			return
-		}
-		was.stop()
-		w.verdict, w.last, w.since = was.verdict, was.last, was.since
-	}
-	var ctx context.Context
-	ctx, w.stop = context.WithCancel(c.ctx)
-	c.watches[id] = w
-	c.running.Go(func() { c.run(ctx, id, w) })
-}
-
-// run checks w until ctx ends.
-func (c *Checker) run(ctx context.Context, id name, w *watch) {
-	timer := time.NewTimer(0)
+// run checks w, after a delay, until ctx ends.
+func (c *Checker) run(ctx context.Context, w *watch, probe prober, delay time.Duration) {
+	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	pause := firstPause
 	for {
@@ -150,50 +82,39 @@ func (c *Checker) run(ctx context.Context, id name, w *watch) {
 			return
 		case c.slots <- struct{}{}:
 		}
-		r := c.check(ctx, w.target)
+		r := check(ctx, probe, w.check.Timeout)
 		<-c.slots
 		if ctx.Err() != nil {
 			return // the check was broken off: its result means nothing
 		}
-		c.record(id, w, r)
-		timer.Reset(time.Until(r.at.Add(pause(w.target.Check.Interval))))
+		c.record(ctx, w, r)
+		timer.Reset(time.Until(r.at.Add(pause(w.check.Interval))))
 		pause = nextPause
 	}
 }
 
-// firstPause spreads targets that were added together over the interval.
-func firstPause(interval time.Duration) time.Duration {
-	return time.Duration((0.1 + 0.9*rand.Float64()) * float64(interval))
-}
-
-// nextPause keeps them spread: without jitter, targets whose checks are slow
-// for a common reason would fall into step.
-func nextPause(interval time.Duration) time.Duration {
-	return time.Duration((0.9 + 0.2*rand.Float64()) * float64(interval))
-}
-
-// check runs one check, bounded by the target's time-out.
-func (c *Checker) check(ctx context.Context, t Target) result {
-	ctx, cancel := context.WithTimeout(ctx, t.Check.Timeout)
+// check runs one check, bounded by timeout.
+func check(ctx context.Context, probe prober, timeout time.Duration) result {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	start := time.Now()
-	err := c.probe(ctx, t)
+	err := probe(ctx)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		err = fmt.Errorf("health: no answer within %v: %w", t.Check.Timeout, err)
+		err = fmt.Errorf("health: no answer within %v: %w", timeout, err)
 	}
 	return result{at: start, took: time.Since(start), err: err}
 }
 
-// record enters the result of a check of w.
-func (c *Checker) record(id name, w *watch, r result) {
+// record enters the result of a check of w, whose context is ctx.
+func (c *Checker) record(ctx context.Context, w *watch, r result) {
 	c.mu.Lock()
-	if c.watches[id] != w {
+	if ctx.Err() != nil {
 		c.mu.Unlock()
 		return // replaced while the check ran
 	}
 	was := w.verdict.state
-	changed := w.verdict.record(r.err == nil, w.target.Check.Rise, w.target.Check.Fall)
-	now := w.verdict.state
+	changed := w.verdict.record(r.err == nil, w.check.Rise, w.check.Fall)
+	now, names := w.verdict.state, w.names
 	w.last = r
 	if changed {
 		w.since = r.at.Add(r.took)
@@ -205,8 +126,10 @@ func (c *Checker) record(id name, w *watch, r result) {
 	if was == Up || now == Up {
 		c.signal()
 	}
-	c.cfg.Log.Info("backend is "+now.String(), "service", id.service, "backend", id.backend,
-		"address", w.target.Addr, "was", was.String(), "error", r.err)
+	for _, n := range names {
+		c.cfg.Log.Info("backend is "+now.String(), "service", n.service, "backend", n.backend,
+			"address", w.addr, "check", w.check.Type, "was", was.String(), "error", r.err)
+	}
 }
 
 // signal says on Changes that some answer of Up changed.
@@ -226,6 +149,9 @@ func (c *Checker) Changes() <-chan struct{} { return c.changes }
 func (c *Checker) Up(service, backend string) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	w := c.watches[name{service, backend}]
-	return w != nil && w.verdict.state == Up
+	return c.targets[name{service, backend}].up()
 }
+
+// up reports whether w may get new flows. Called with Checker.mu held; a nil
+// watch is that of a target that is not being checked.
+func (w *watch) up() bool { return w != nil && w.verdict.state == Up }

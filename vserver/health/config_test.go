@@ -3,12 +3,13 @@ package health
 import (
 	"errors"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 )
 
 func TestDefaultChecksAreValid(t *testing.T) {
-	for _, kind := range []Type{TCP, HTTP} {
+	for _, kind := range []Type{TCP, HTTP, HTTPS, UDP, DNS} {
 		if err := DefaultCheck(kind).Validate(); err != nil {
 			t.Errorf("default %s check: %v", kind, err)
 		}
@@ -22,7 +23,7 @@ func TestValidate(t *testing.T) {
 		change func(*Check)
 		ok     bool
 	}{
-		{"unknown type", TCP, func(c *Check) { c.Type = "udp" }, false},
+		{"unknown type", TCP, func(c *Check) { c.Type = "icmp" }, false},
 		{"interval too short", TCP, func(c *Check) { c.Interval, c.Timeout = time.Millisecond, time.Millisecond }, false},
 		{"interval too long", TCP, func(c *Check) { c.Interval = 2 * time.Hour }, false},
 		{"shortest interval", TCP, func(c *Check) { c.Interval, c.Timeout = MinInterval, MinInterval }, true},
@@ -44,6 +45,33 @@ func TestValidate(t *testing.T) {
 		{"status below", HTTP, func(c *Check) { c.StatusMin = 100 }, false},
 		{"status above", HTTP, func(c *Check) { c.StatusMax = 600 }, false},
 		{"status reversed", HTTP, func(c *Check) { c.StatusMin, c.StatusMax = 300, 299 }, false},
+		{"CA of http", HTTP, func(c *Check) { c.CA = newCA(t).ca }, false},
+		{"insecure http", HTTP, func(c *Check) { c.Insecure = true }, false},
+		{"datagram on http", HTTP, func(c *Check) { c.Send = "x" }, false},
+		{"text to expect", HTTP, func(c *Check) { c.Expect = "ok" }, true},
+		{"pattern to expect", HTTP, func(c *Check) { c.ExpectRegexp = "^ok$" }, true},
+		{"bad pattern", HTTP, func(c *Check) { c.ExpectRegexp = "(" }, false},
+		{"text and pattern", HTTP, func(c *Check) { c.Expect, c.ExpectRegexp = "ok", "ok" }, false},
+		{"much to expect", UDP, func(c *Check) { c.Expect = strings.Repeat("x", MaxBytes+1) }, false},
+		{"text to expect of tcp", TCP, func(c *Check) { c.Expect = "ok" }, false},
+		{"CA", HTTPS, func(c *Check) { c.CA = newCA(t).ca }, true},
+		{"insecure", HTTPS, func(c *Check) { c.Insecure = true }, true},
+		{"CA and insecure", HTTPS, func(c *Check) { c.CA, c.Insecure = newCA(t).ca, true }, false},
+		{"server name", HTTPS, func(c *Check) { c.ServerName = "www.example.org" }, true},
+		{"server address", HTTPS, func(c *Check) { c.ServerName = "2001:db8::1" }, true},
+		{"server name with port", HTTPS, func(c *Check) { c.ServerName = "www.example.org:443" }, false},
+		{"https without path", HTTPS, func(c *Check) { c.Path = "" }, false},
+		{"most to send", UDP, func(c *Check) { c.Send = strings.Repeat("x", MaxBytes) }, true},
+		{"too much to send", UDP, func(c *Check) { c.Send = strings.Repeat("x", MaxBytes+1) }, false},
+		{"query on udp", UDP, func(c *Check) { c.Query = "." }, false},
+		{"query without dot", DNS, func(c *Check) { c.Query = "www.example.org" }, true},
+		{"query with dot", DNS, func(c *Check) { c.Query = "www.example.org." }, true},
+		{"empty label", DNS, func(c *Check) { c.Query = "www..org" }, false},
+		{"long label", DNS, func(c *Check) { c.Query = strings.Repeat("x", 64) + ".org" }, false},
+		{"long name", DNS, func(c *Check) { c.Query = strings.Repeat("xxx.", 64) + "org" }, false},
+		{"space in a name", DNS, func(c *Check) { c.Query = "a b.org" }, false},
+		{"query type", DNS, func(c *Check) { c.QueryType = "a" }, false},
+		{"response code", DNS, func(c *Check) { c.RCode = "" }, false},
 		{"status single", HTTP, func(c *Check) { c.StatusMin, c.StatusMax = 204, 204 }, true},
 	}
 	for _, c := range cases {
@@ -58,7 +86,8 @@ func TestValidate(t *testing.T) {
 
 func TestSetTargetsRefuses(t *testing.T) {
 	good := Target{"web", "b1", netip.MustParseAddrPort("192.0.2.1:80"), DefaultCheck(TCP)}
-	noPort, badCheck := good, good
+	noPort, badCheck, badSource := good, good, good
+	badSource.Check.Source = netip.MustParseAddr("2001:db8::1")
 	noPort.Addr = netip.MustParseAddrPort("192.0.2.1:0")
 	badCheck.Check.Rise = 0
 	c := New(Config{})
@@ -67,6 +96,7 @@ func TestSetTargetsRefuses(t *testing.T) {
 		"no address": {{Service: "web", Backend: "b1", Check: DefaultCheck(TCP)}},
 		"no port":    {noPort},
 		"bad check":  {badCheck},
+		"bad source": {badSource},
 		"twice":      {good, good},
 	} {
 		if err := c.SetTargets(targets); !errors.Is(err, ErrBadTarget) {

@@ -2,65 +2,60 @@ package health
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
+	"net"
+	"time"
 )
 
-// Bounds on what an HTTP check reads of an answer. A health page is short; a
-// backend that sends more is not punished, only not read to the end.
-const (
-	maxHeader = 16 << 10
-	maxBody   = 16 << 10
-)
+// A prober runs one check: nil is success, an error says what was wrong. It ends
+// soon after ctx does, and leaves no connection behind.
+type prober func(ctx context.Context) error
 
-// newTransport returns a Transport whose every request is a new connection.
-func newTransport(cfg Config) *http.Transport {
-	return &http.Transport{
-		DialContext:            cfg.Dial,
-		DisableKeepAlives:      true,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: maxHeader,
+// prober returns what checks s. pool is the certificates of its CA.
+func (c *Checker) prober(s subject, pool *x509.CertPool) prober {
+	network, talk := "tcp", func(context.Context, net.Conn) error { return nil }
+	switch s.check.Type {
+	case HTTP, HTTPS:
+		talk = s.web(pool)
+	case UDP:
+		network, talk = "udp", s.check.datagram()
+	case DNS:
+		network, talk = "udp", s.check.query()
+	}
+	dial := c.cfg.Dial
+	if dial == nil {
+		dial = s.dialer(network).DialContext
+	}
+	address := s.addr.String()
+	return func(ctx context.Context) error {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return fmt.Errorf("health: connect: %w", err)
+		}
+		defer conn.Close() // what is lost with it doesn't matter: the verdict is known
+		defer interrupt(ctx, conn)()
+		return talk(ctx, conn)
 	}
 }
 
-// probe runs one check of t. It returns nil on success; on failure, what was
-// wrong. ctx ends it.
-func (c *Checker) probe(ctx context.Context, t Target) error {
-	if t.Check.Type == HTTP {
-		return c.probeHTTP(ctx, t)
+// dialer opens connections from the check's source address.
+func (s subject) dialer(network string) *net.Dialer {
+	d := new(net.Dialer)
+	if from := s.check.Source; from.IsValid() {
+		d.LocalAddr = &net.TCPAddr{IP: from.AsSlice(), Zone: from.Zone()}
+		if network == "udp" {
+			d.LocalAddr = &net.UDPAddr{IP: from.AsSlice(), Zone: from.Zone()}
+		}
 	}
-	conn, err := c.cfg.Dial(ctx, "tcp", t.Addr.String())
-	if err != nil {
-		return fmt.Errorf("health: connect: %w", err)
-	}
-	conn.Close() // nothing was sent, so nothing can fail that matters
-	return nil
+	return d
 }
 
-func (c *Checker) probeHTTP(ctx context.Context, t Target) error {
-	location, err := url.ParseRequestURI(t.Check.Path)
-	if err != nil {
-		return fmt.Errorf("health: get: %w", err)
-	}
-	location.Scheme, location.Host = "http", t.Addr.String()
-	request := &http.Request{
-		Method: http.MethodGet,
-		URL:    location,
-		Host:   t.Check.Host,
-		Header: http.Header{"User-Agent": {"appliance-health-check"}},
-	}
-	// RoundTrip, unlike a Client, leaves redirects alone.
-	response, err := c.transport.RoundTrip(request.WithContext(ctx))
-	if err != nil {
-		return fmt.Errorf("health: get: %w", err)
-	}
-	defer response.Body.Close()
-	// An answer that stops half way still was one: the status decides.
-	_, _ = io.CopyN(io.Discard, response.Body, maxBody)
-	if s := response.StatusCode; s < t.Check.StatusMin || s > t.Check.StatusMax {
-		return fmt.Errorf("health: get: status %d, want %d to %d", s, t.Check.StatusMin, t.Check.StatusMax)
-	}
-	return nil
+// interrupt makes reads and writes of conn fail once ctx ends, until stop is
+// called.
+func interrupt(ctx context.Context, conn net.Conn) (stop func()) {
+	release := context.AfterFunc(ctx, func() {
+		conn.SetDeadline(time.Unix(1, 0)) // it fails on a closed connection only
+	})
+	return func() { release() }
 }

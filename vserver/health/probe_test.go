@@ -2,6 +2,7 @@ package health
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -157,6 +158,63 @@ func rawServer(t *testing.T, answer string, stayOpen bool) netip.AddrPort {
 		}
 	}()
 	return netip.MustParseAddrPort(listener.Addr().String())
+}
+
+// The body counts if something is expected of it, and its first 16 KiB only.
+func TestHTTPBody(t *testing.T) {
+	page := func(body string) string {
+		return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	}
+	pad := strings.Repeat("x", maxBody-4)
+	cases := []struct {
+		name, answer, text, regexp string
+		endless                    bool
+		says                       string // in the error; empty: up
+	}{
+		{"text", page("all is well"), "is well", "", false, ""},
+		{"text at the bound", page(pad + "well"), "well", "", false, ""},
+		{"text beyond the bound", page(pad + "xwell"), "well", "", false, "body: the answer is not what is expected within 16384 bytes"},
+		{"text that never comes", page("all is ill"), "well", "", false, "body: the answer is not what is expected"},
+		{"text of an endless body", "HTTP/1.1 200 OK\r\n\r\nwell", "well", "", true, ""},
+		{"endless body without the text", "HTTP/1.1 200 OK\r\n\r\nill", "well", "", true, "no answer within 200ms: health: get: body: "},
+		{"text, then cut off", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nwell", "well", "", false, ""},
+		{"cut off before the text", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nwe", "well", "", false, "body: unexpected EOF"},
+		{"pattern", page("depth 7"), "", `^depth \d$`, false, ""},
+		{"other pattern", page("depth 17"), "", `^depth \d$`, false, "not what is expected"},
+		{"text with a wrong status", "HTTP/1.1 500 No\r\nContent-Length: 4\r\n\r\nwell", "well", "", false, "status 500"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			tgt := Target{"web", "b1", rawServer(t, c.answer, c.endless), DefaultCheck(HTTP)}
+			tgt.Check.Timeout, tgt.Check.Expect, tgt.Check.ExpectRegexp = 200*time.Millisecond, c.text, c.regexp
+			s := firstResult(t, tgt)
+			if (s.State == Up) != (c.says == "") || !strings.Contains(s.Error, c.says) {
+				t.Errorf("%+v, want error with %q", s, c.says)
+			}
+		})
+	}
+}
+
+// A connection that doesn't come about is given up with its check, not when the
+// kernel gives up: those to a dead host would pile up.
+func TestDialsEndWithTheirCheck(t *testing.T) {
+	for _, kind := range []Type{TCP, HTTP, HTTPS, UDP, DNS} {
+		ended := make(chan struct{}, 1)
+		c := New(Config{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			ended <- struct{}{}
+			return nil, ctx.Err()
+		}})
+		tgt := Target{"web", "b1", netip.MustParseAddrPort("192.0.2.1:80"), DefaultCheck(kind)}
+		tgt.Check.Timeout, tgt.Check.Interval = 20*time.Millisecond, time.Hour
+		set(t, c, tgt)
+		select {
+		case <-ended:
+		case <-time.After(5 * time.Second):
+			t.Errorf("%s: a check of 20 ms dials for 5 s", kind)
+		}
+		c.Close()
+	}
 }
 
 // TestSourceAddress: checks come from where the Config's dialer says.

@@ -122,6 +122,84 @@ func TestTargetsSpreadOut(t *testing.T) {
 	})
 }
 
+// First checks don't start in one burst, nor late: within two seconds, however
+// many there are.
+func TestFirstChecksSpreadOut(t *testing.T) {
+	for _, targets := range []int{1, firstBurst, 1000, 5000} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNetwork()
+			c := New(Config{Dial: n.dial})
+			var all []Target
+			for i := range targets {
+				tgt := target(i)
+				tgt.Check.Interval = time.Hour
+				all = append(all, tgt)
+			}
+			start := time.Now()
+			set(t, c, all...)
+			time.Sleep(firstSpread)
+			c.Close()
+			starts := map[time.Duration]int{} // by millisecond
+			for _, tgt := range all {
+				times := n.times(tgt)
+				if len(times) != 1 {
+					t.Fatalf("of %d targets, one was checked %d times within %v", targets, len(times), firstSpread)
+				}
+				starts[times[0].Sub(start).Truncate(time.Millisecond)]++
+			}
+			for at, count := range starts {
+				if count > firstBurst+targets/2000 {
+					t.Errorf("of %d targets, %d were checked first at %v", targets, count, at)
+				}
+			}
+		})
+	}
+}
+
+// Targets that share a backend and its check share the checks and the verdict,
+// until their checks differ.
+func TestSharedBackendIsCheckedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		c := New(Config{Dial: n.dial})
+		defer c.Close()
+		one, two := target(0), target(0)
+		two.Service, two.Backend = "shop", "s1"
+		set(t, c, one)
+		synctest.Wait()
+		wantChange(t, c, "first success")
+		set(t, c, one, two)
+		wantChange(t, c, "the second target is up from its start")
+		if !c.Up("shop", "s1") {
+			t.Error("the second target doesn't have the first one's verdict")
+		}
+		time.Sleep(time.Minute)
+		if times := len(n.times(one)); times > 1+60*10/(9*2) {
+			t.Errorf("%d checks in a minute for two targets", times)
+		}
+		n.set(one, errRefused)
+		<-c.Changes()
+		s := c.Status()
+		if len(s) != 2 || s[0].Service != "shop" || s[0].State != Down || s[1].State != Down || s[0].Since != s[1].Since {
+			t.Errorf("after its death: %+v", s)
+		}
+		n.set(one, nil)
+		<-c.Changes()
+		two.Check.Rise = 5
+		set(t, c, one, two)
+		if !c.Up("web", "b0") || !c.Up("shop", "s1") {
+			t.Error("a changed check lost its verdict")
+		}
+		wantNoChange(t, c, "a changed check keeps its verdict")
+		set(t, c, two)
+		before := len(n.times(two))
+		time.Sleep(time.Minute)
+		if times := len(n.times(two)) - before; !c.Up("shop", "s1") || times < 25 || times > 35 {
+			t.Errorf("%d checks in a minute after the other target went", times)
+		}
+	})
+}
+
 func TestConcurrencyIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()

@@ -25,10 +25,10 @@ type Status struct {
 func (c *Checker) Status() []Status {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	all := make([]Status, 0, len(c.watches))
-	for _, w := range c.watches {
+	all := make([]Status, 0, len(c.targets))
+	for n, w := range c.targets {
 		s := Status{
-			Service: w.target.Service, Backend: w.target.Backend, Addr: w.target.Addr, Type: w.target.Check.Type,
+			Service: n.service, Backend: n.backend, Addr: w.addr, Type: w.check.Type,
 			State: w.verdict.state, Since: w.since, Against: w.verdict.against,
 			Checked: w.last.at, Duration: w.last.took,
 		}

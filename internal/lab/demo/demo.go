@@ -111,7 +111,7 @@ func (s *show) start(ctx context.Context, l *lab.Lab) ([]*lab.Process, error) {
 func (s *show) drive(ctx context.Context, l *lab.Lab) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Duration)
 	defer cancel()
-	loads := newLoads(l, s.failed)
+	loads := newLoads(l, s.opts.Fragments, s.failed)
 	s.note("traffic begins, for %s", s.opts.Duration)
 	done := make(chan struct{})
 	go func() {

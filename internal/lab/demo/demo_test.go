@@ -40,12 +40,12 @@ func options(t *testing.T) Options {
 
 func TestRun(t *testing.T) {
 	for _, c := range []struct {
-		mode string
-		ipv6 bool
-	}{{"nat", false}, {"dsr", true}} {
-		t.Run(c.mode, func(t *testing.T) {
+		mode            string
+		ipv6, fragments bool
+	}{{"nat", false, false}, {"dsr", true, false}, {"nat", true, true}, {"dsr", true, true}} {
+		t.Run(fmt.Sprintf("%s, fragments %v", c.mode, c.fragments), func(t *testing.T) {
 			opts := options(t)
-			opts.Mode, opts.IPv6, opts.JSON = c.mode, c.ipv6, true
+			opts.Mode, opts.IPv6, opts.Fragments, opts.JSON = c.mode, c.ipv6, c.fragments, true
 			var out bytes.Buffer
 			opts.Out = &out
 			lines := 0
@@ -54,8 +54,11 @@ func TestRun(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if report.Requests.Failed != 0 || report.Requests.OK < 400 {
-				t.Errorf("requests %+v, want 400 and more in two seconds, and none failed", report.Requests)
+			if report.Requests.Failed != 0 || report.Requests.OK < 250 {
+				t.Errorf("requests %+v, want 250 and more in two seconds, and none failed", report.Requests)
+			}
+			if d := report.Datagrams; c.fragments && (d == nil || d.Failed != 0 || d.OK < 20) || !c.fragments && d != nil {
+				t.Errorf("datagrams %+v, want 20 and more in two seconds, and none failed", d)
 			}
 			if n := report.PerNode[0]; n.Rx < 2*report.Requests.OK || n.Owned == 0 || n.ID != 1 {
 				t.Errorf("node %+v, want two packets and more a request", n)
@@ -63,23 +66,25 @@ func TestRun(t *testing.T) {
 			if lines < len(report.Timeline)+1 {
 				t.Errorf("%d lines of progress for %d events: want one a second too", lines, len(report.Timeline))
 			}
-			checkJSON(t, out.Bytes())
+			checkJSON(t, out.Bytes(), c.fragments)
 		})
 	}
 }
 
 // checkJSON demands one object with the keys that scripts rely on.
-func checkJSON(t *testing.T, out []byte) {
+func checkJSON(t *testing.T, out []byte, fragments bool) {
 	t.Helper()
+	type requests struct {
+		OK, Failed *uint64
+		ByReason   map[string]uint64 `json:"failed_by_reason"`
+	}
 	var got struct {
 		Nodes, Backends *int
 		Mode            *string
-		Requests        struct {
-			OK, Failed *uint64
-			ByReason   map[string]uint64 `json:"failed_by_reason"`
-		}
-		Connections struct{ Opened, Broken *uint64 }
-		PerNode     []struct {
+		Requests        requests
+		Datagrams       *requests
+		Connections     struct{ Opened, Broken *uint64 }
+		PerNode         []struct {
 			ID      *int
 			Rx      *uint64           `json:"rx_packets"`
 			Owned   *uint64           `json:"owned_packets"`
@@ -111,6 +116,7 @@ func checkJSON(t *testing.T, out []byte) {
 		"per_node.id": node.ID == nil, "per_node.rx_packets": node.Rx == nil, "per_node.owned_packets": node.Owned == nil,
 		"per_node.steered_packets": node.Steered == nil, "per_node.dropped": node.Dropped == nil,
 		"timeline.ms": event.MS == nil, "timeline.event": event.Event == nil, "failover": got.Failover == nil,
+		"datagrams": fragments && (got.Datagrams == nil || got.Datagrams.OK == nil || got.Datagrams.Failed == nil),
 	} {
 		if missing {
 			t.Errorf("%s is missing or null in %s", name, out)

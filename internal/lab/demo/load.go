@@ -21,7 +21,16 @@ const (
 	udpFlows   = 10
 	udpPerFlow = 20   // datagrams, then another source port
 	bodySize   = 8000 // bytes: six full-size packets
+
+	// With Options.Fragments: datagrams a second, and their sizes in bytes.
+	fragmentRate  = 20
+	fragmentFlows = 10
+	smallDatagram = 100
+	largeDatagram = 60_000
 )
+
+// fragmentKind is the kind of load that Options.Fragments adds.
+const fragmentKind = "udp, 100 to 60,000 bytes"
 
 // A driver is one of traffic's drivers.
 type driver interface {
@@ -35,9 +44,11 @@ type load struct {
 	drivers []driver
 }
 
-// newLoads returns the kinds of load. Failures are told to failed.
-func newLoads(l *lab.Lab, failed func(kind string, f *traffic.Failure)) []load {
+// newLoads returns the kinds of load; datagrams in fragments are one if they are
+// wanted. Failures are told to failed.
+func newLoads(l *lab.Lab, fragments bool, failed func(kind string, f *traffic.Failure)) []load {
 	fresh, kept, udp := load{kind: "http, new"}, load{kind: "http, kept-alive"}, load{kind: "udp"}
+	large := load{kind: fragmentKind}
 	vips := l.VIPs[0].All()
 	sources := len(l.Clients) * len(vips)
 	each := func(n int) int { return (n + sources - 1) / sources }
@@ -58,9 +69,18 @@ func newLoads(l *lab.Lab, failed func(kind string, f *traffic.Failure)) []load {
 				Dial: c.DialContext, Target: echo, Flows: each(udpFlows), PerFlow: udpPerFlow, Rate: rate(udpRate),
 				Failed: func(f *traffic.Failure) { failed(udp.kind, f) },
 			}))
+			large.drivers = append(large.drivers, traffic.NewUDP(traffic.UDPConfig{
+				Dial: c.DialContext, Target: echo, Flows: each(fragmentFlows), PerFlow: udpPerFlow, Rate: rate(fragmentRate),
+				Size: smallDatagram, MaxSize: largeDatagram,
+				Failed: func(f *traffic.Failure) { failed(large.kind, f) },
+			}))
 		}
 	}
-	return []load{fresh, kept, udp}
+	loads := []load{fresh, kept, udp}
+	if fragments {
+		loads = append(loads, large)
+	}
+	return loads
 }
 
 // drive runs every driver until ctx ends and each has finished.

@@ -11,13 +11,14 @@ import (
 
 // Options say what to show. Defaults gives a good start.
 type Options struct {
-	Nodes    int
-	Backends int
-	Clients  int
-	Duration time.Duration // of the traffic
-	Mode     string        // of the virtual servers: nat or dsr
-	IPv6     bool          // drive the IPv6 VIP too
-	Fault    string        // what happens to a node meanwhile: none
+	Nodes     int
+	Backends  int
+	Clients   int
+	Duration  time.Duration // of the traffic
+	Mode      string        // of the virtual servers: nat or dsr
+	IPv6      bool          // drive the IPv6 VIP too
+	Fragments bool          // send datagrams of 100 to 60,000 bytes too
+	Fault     string        // what happens to a node meanwhile: none
 
 	Binary   string    // the appliance; default: what lab.Build returns
 	JSON     bool      // write the result as JSON

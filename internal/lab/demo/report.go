@@ -21,6 +21,7 @@ type Report struct {
 	Backends    int          `json:"backends"`
 	Mode        string       `json:"mode"`
 	Requests    Requests     `json:"requests"`
+	Datagrams   *Requests    `json:"datagrams,omitempty"` // with Options.Fragments: those of 100 to 60,000 bytes, which are among Requests
 	Connections Connections  `json:"connections"`
 	PerNode     []NodeReport `json:"per_node"`
 	Timeline    []Event      `json:"timeline"`
@@ -84,9 +85,17 @@ func (r *Report) count(loads []loadReport) {
 	var all traffic.Report
 	for _, load := range loads {
 		all.Merge(load.Report)
+		if load.kind == fragmentKind {
+			datagrams := requests(load.Report)
+			r.Datagrams = &datagrams
+		}
 	}
-	r.Requests = Requests{OK: all.OK, Failed: all.Failed(), ByReason: all.Failures}
+	r.Requests = requests(all)
 	r.Connections = Connections{Opened: all.Opened, Broken: all.Broken}
+}
+
+func requests(r traffic.Report) Requests {
+	return Requests{OK: r.OK, Failed: r.Failed(), ByReason: r.Failures}
 }
 
 // writeJSON writes the report as one JSON object.

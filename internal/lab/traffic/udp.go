@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -21,6 +22,7 @@ type UDPConfig struct {
 	PerFlow int     // datagrams after which a flow takes a new socket; 0 never
 	Rate    float64 // datagrams a second over all flows; 0 without a pause
 	Size    int     // bytes of payload, at least 16: default 64
+	MaxSize int     // if larger: each datagram has a size between the two, small ones as often as large ones
 
 	Timeout time.Duration // after which an answer counts as lost; default 1 s
 
@@ -46,6 +48,7 @@ func NewUDP(cfg UDPConfig) *UDP {
 		cfg.Size = 64
 	}
 	cfg.Size = max(cfg.Size, idLen)
+	cfg.MaxSize = max(cfg.MaxSize, cfg.Size)
 	if cfg.Timeout == 0 {
 		cfg.Timeout = udpTimeout
 	}
@@ -61,7 +64,8 @@ func (u *UDP) Run(ctx context.Context) {
 type flow struct {
 	net.Conn
 	sent    int
-	payload []byte
+	room    []byte
+	payload []byte // in room
 	answer  []byte
 }
 
@@ -77,7 +81,7 @@ func (u *UDP) connect() (*flow, bool) {
 		return nil, false
 	}
 	u.opened()
-	return &flow{Conn: conn, payload: make([]byte, u.cfg.Size), answer: make([]byte, maxAnswer)}, true
+	return &flow{Conn: conn, room: make([]byte, u.cfg.MaxSize), answer: make([]byte, maxAnswer)}, true
 }
 
 // exchange sends a datagram, waits for its answer, counts how it went, and
@@ -98,6 +102,7 @@ func (u *UDP) ask(f *flow) (string, error) {
 	if err := f.SetDeadline(time.Now().Add(u.cfg.Timeout)); err != nil {
 		return "", err
 	}
+	f.payload = f.room[:u.size()]
 	f.fill()
 	f.sent++
 	if _, err := f.Write(f.payload); err != nil {
@@ -120,6 +125,13 @@ func (u *UDP) ask(f *flow) (string, error) {
 		}
 		// The answer to an earlier datagram, counted as lost then.
 	}
+}
+
+// size draws a datagram's size, so that each power of two is as likely as any
+// other.
+func (u *UDP) size() int {
+	least, most := float64(u.cfg.Size), float64(u.cfg.MaxSize)
+	return int(math.Round(least * math.Pow(most/least, rand.Float64())))
 }
 
 // fill makes a payload that no other datagram has.

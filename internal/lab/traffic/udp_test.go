@@ -19,6 +19,28 @@ func TestUDP(t *testing.T) {
 	}
 }
 
+// TestUDPSizes draws small and large datagrams alike, within the bounds.
+func TestUDPSizes(t *testing.T) {
+	u := NewUDP(UDPConfig{Size: 100, MaxSize: 60_000})
+	small, large := 0, 0
+	for range 10_000 {
+		switch n := u.size(); {
+		case n < 100 || n > 60_000:
+			t.Fatalf("a datagram of %d bytes", n)
+		case n < 1000:
+			small++
+		case n >= 6000:
+			large++
+		}
+	}
+	if small < 3000 || large < 3000 {
+		t.Errorf("%d datagrams below 1,000 bytes and %d from 6,000, want a third of each", small, large)
+	}
+	if n := NewUDP(UDPConfig{Size: 1000}).size(); n != 1000 {
+		t.Errorf("a datagram of %d bytes, want 1000", n)
+	}
+}
+
 // TestUDPFaults lets a server treat each tenth datagram badly.
 func TestUDPFaults(t *testing.T) {
 	reply := func(payload []byte) []byte { return append([]byte("b "), payload...) }
