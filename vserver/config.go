@@ -33,6 +33,9 @@ type Config struct {
 	// there is no service.
 	OnNoService Refusal
 
+	// Limits bound the new flows of an engine.
+	Limits Limits
+
 	// AnswerRate bounds the packets an engine makes up itself (TCP resets and
 	// ICMP errors; not echo replies), per second. 0: DefaultAnswerRate.
 	AnswerRate int
@@ -156,6 +159,7 @@ func duration(ticks uint32) time.Duration {
 func (c *Config) SetDefaults() {
 	setDefault(&c.Buckets, DefaultBuckets)
 	setDefault(&c.AnswerRate, DefaultAnswerRate)
+	c.Limits.setDefaults()
 	for i := range c.Services {
 		s := &c.Services[i]
 		s.Timeouts.setDefaults()

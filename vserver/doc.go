@@ -57,6 +57,19 @@
 //   - A flow whose service, backend or SNIP has left the configuration is over. Its
 //     next packet is one without a record.
 //
+// # Under a flood
+//
+// A new flow in a full table takes the place of one that is over or half open,
+// and in nat the source port of one if all of its bucket are taken: roughly in
+// the order in which they came, so that a client gets in whose handshake takes
+// less time than the flood needs to fill what isn't in use. An established flow
+// never gives way. [Limits] bound the new flows of an engine and those of a
+// source; beyond the first, dsr goes on by hash without records and nat drops;
+// beyond the second, packets that begin a flow are dropped in every mode. In dsr
+// a packet in the middle of a connection that nobody knows counts as a new flow,
+// but is never dropped for it: without a record, each packet of the connection
+// is one.
+//
 // # Fragments
 //
 // No datagram is put together. All fragments of one come to one engine, for they
@@ -131,5 +144,6 @@
 // learns of a path's MTU it learns of the SNIP, for all clients of that SNIP
 // alike. A service that a reload gives a port out of another's range gets that
 // port's established flows too, without knowing them. Round robin counts an
-// engine for itself.
+// engine for itself, and so do Limits. In dsr, where the backend's side isn't
+// seen, two segments of a forged source make a flow that counts as established.
 package vserver

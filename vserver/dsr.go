@@ -39,13 +39,25 @@ func (h *Handler) direct(s *Services, p *engine.Packet, frame []byte, svc *servi
 // list makes the record of a packet that has none, and returns it with the
 // backend. A packet in the middle of a connection goes where the hash says,
 // whatever the method: that is where it has been going if its record was lost
-// or is another node's. When there is no room for a record, the hash has to do
-// without one. Where no backend takes the flow, it gives the packet its verdict
-// and returns none.
+// or is another node's. When there is no room for a record, or the limit of new
+// flows is reached, the hash has to do without one.
+//
+// Where no backend takes the flow, or it would begin over its source's limit, list
+// gives the packet its verdict and returns nothing. A packet in the middle of a
+// connection is not held to that limit: without a record, each one comes by here.
 func (h *Handler) list(s *Services, p *engine.Packet, svc *service, key *flows.ForwardKey) (*flows.Record, *backend) {
 	byHash := h.stateless(s, svc, p.Hash, &key.Client)
 	if p.TCPFlags&packet.TCPRst != 0 {
 		return nil, byHash // nothing follows it
+	}
+	why := h.gate.admit(h.now, &key.Client)
+	if why == packet.SourceLimit && begins(p) {
+		drop(p, why)
+		return nil, nil
+	}
+	if why != packet.OK {
+		h.count.unlisted++
+		return nil, byHash
 	}
 	be := byHash
 	if begins(p) {

@@ -19,7 +19,7 @@ type HandlerConfig struct {
 	Engine   int           // which engine this is, from 0
 	Engines  int           // how many there are
 	Capacity int           // flows that the table has room for; 96 bytes each, taken at once
-	Seed     uint64        // keys the tables of flows and fragments: random and secret
+	Seed     uint64        // keys the tables of flows and fragments, and the sources' limits: random and secret
 	Held     int           // fragments that may wait for their first one, 1 to MaxHeld; 0 means MaxHeld
 
 	// Asked, unless nil, receives when Unresolved has something to tell. Make it
@@ -45,7 +45,8 @@ type Handler struct {
 	hop     fib.NextHop // scratch of toSender
 	turns   []uint32    // by service slot: where its round robin stands
 	count   counters
-	limit   limiter
+	limit   limiter // of answers
+	gate    admission
 	wanted  resolver
 	started bool
 
@@ -134,6 +135,7 @@ func (h *Handler) adopt(s *Services) {
 	h.services = s
 	h.limit.set(s.config.AnswerRate)
 	h.came = arrival{}
+	h.gate.set(s.config.Limits, h.cfg.Seed)
 	h.hops.adopt(s.routes)
 	for len(h.turns) < len(s.services) {
 		h.turns = append(h.turns, uint32(h.cfg.Engine)) // engines don't all begin with the same backend

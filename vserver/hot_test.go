@@ -16,12 +16,14 @@ func TestNoAllocations(t *testing.T) {
 	p4, p6 := paths[0], paths[3]
 	cfg := fuzzConfig()
 	cfg.ReturnToSender = true
+	cfg.Limits = Limits{NewFlows: 8, NewFlowsPerSource: 3}
 	for name, frames := range map[string][][]byte{
 		"new flow, then more of it": {p4.open(), p4.open(pt.Flags("A")), p4.open(pt.Flags("FA"))},
 		"datagrams":                 {p6.open(), p6.open()},
 		"dsr":                       {tcp("198.51.100.10:81", "S"), tcp("198.51.100.10:81", "A")},
 		"port range, limits":        {tcp("198.51.100.10:150", "S"), tcp("198.51.100.10:151", "S"), tcp("198.51.100.10:152", "S")},
 		"all ports, persistence":    {pt.UDP("192.0.2.7:1", "198.51.100.10:9")},
+		"over the limits":           flood(),
 		"no service":                {tcp("198.51.100.10:79", "S")},
 		"no backend":                {tcp("198.51.100.10:82", "S")},
 		"no flow":                   {p4.from(9).open(pt.Flags("A"))},
@@ -130,7 +132,7 @@ func TestInlining(t *testing.T) {
 	}
 	for _, f := range []string{
 		"destination", "source", "forwardKey", "returnKey", "drop", "begins", "portTag",
-		"(*index).find", "(*hopCache).noted", "ttl", "(*service).byHash", "(*limiter).open", "(*Handler).fits", "(*Services).severed", "(*counters).packet",
+		"(*index).find", "(*hopCache).noted", "ttl", "(*service).byHash", "(*limiter).open", "(*admission).admit", "(*Handler).fits", "(*Services).severed", "(*counters).packet",
 	} {
 		if !strings.Contains(string(out), fmt.Sprintf("can inline %s\n", f)) {
 			t.Errorf("%s is not inlined any more", f)

@@ -81,6 +81,12 @@ func (h *Handler) open(s *Services, p *engine.Packet, svc *service, key *flows.F
 		h.refuse(s, p, packet.NoFlow, svc.onNoFlow)
 		return nil
 	}
+	if svc.pool != nil { // else nothing is opened
+		if why := h.gate.admit(h.now, &key.Client); why != packet.OK {
+			drop(p, why)
+			return nil
+		}
+	}
 	be, why := h.choose(s, svc, p.Hash, &key.Client)
 	if be == nil {
 		h.refuse(s, p, why, svc.onNoBackend)
@@ -133,6 +139,9 @@ func (h *Handler) pickPort(s *Services, be *backend, flow *flows.Record) bool {
 	}
 	first := int(uint64(flow.Hash*0x9e3779b1) * uint64(len(snips)) >> 32)
 	free := min(freeTries, len(snips))
+	if len(snips) == 1 {
+		free = 0 // there is no other to ask first: a search to reclaim prefers a free port, too
+	}
 	for i := range free + min(reclaimTries, len(snips)) {
 		reclaim := i >= free
 		if reclaim {

@@ -36,6 +36,7 @@ func (c *Config) Validate() error {
 		v.fail("rss.buckets", "%d: give a power of two from %d to %d", b, rss.MinBuckets, rss.MaxBuckets)
 	}
 	v.between("answers.rate", c.AnswerRate, 0, MaxAnswerRate)
+	v.checkLimits(&c.Limits)
 	check(&v, "answers.on_no_service", &refusals, c.OnNoService)
 	v.checkSNIPs(c.SNIPs)
 	v.count("vserver", len(c.Services), MaxServices)

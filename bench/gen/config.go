@@ -44,6 +44,7 @@ type Config struct {
 	Proto          uint8      // UDP or TCP
 	TCPFlags       uint8      // flags of every segment; TCP only
 	Frame          int        // bytes of a frame, MinFrame to MaxFrame
+	TOS            uint8      // IPv4 type of service of every frame: a mark that a StandIn knows it by
 }
 
 // Validate returns all that is wrong with c, or nil.

@@ -1,6 +1,7 @@
 // Package gen makes and counts test traffic inside the kernel: a [Generator]
-// that sends frames through BPF_PROG_RUN in live-frame mode, and a [Sink] that
-// counts what arrives at the far end.
+// that sends frames through BPF_PROG_RUN in live-frame mode, a [Sink] that counts
+// what arrives at the far end, and a [StandIn] that answers there as servers
+// would, where real ones must not be troubled.
 //
 // # Why in the kernel
 //

@@ -29,6 +29,7 @@ func testConfig(proto uint8, frame int) Config {
 		Proto:   proto,
 
 		TCPFlags: SYN,
+		TOS:      0x28,
 		Frame:    frame,
 	}
 }
@@ -79,7 +80,7 @@ func checkFrame(t *testing.T, cfg *Config, frame []byte) gopacket.Flow {
 	if !bytes.Equal(eth.SrcMAC, cfg.SrcMAC[:]) || !bytes.Equal(eth.DstMAC, cfg.DstMAC[:]) {
 		t.Errorf("Ethernet addresses %v to %v", eth.SrcMAC, eth.DstMAC)
 	}
-	if ip.TTL != 64 || ip.TOS != 0 || ip.Flags != layers.IPv4DontFragment || ip.FragOffset != 0 || len(ip.Options) != 0 {
+	if ip.TTL != 64 || ip.TOS != cfg.TOS || ip.Flags != layers.IPv4DontFragment || ip.FragOffset != 0 || len(ip.Options) != 0 {
 		t.Errorf("IPv4 header %+v", ip)
 	}
 	if int(ip.Length) != cfg.Frame-14 || !ip.DstIP.Equal(cfg.Dst.AsSlice()) {

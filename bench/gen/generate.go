@@ -7,3 +7,4 @@ package gen
 //
 //go:generate go tool bpf2go -cc clang-14 -strip llvm-strip-14 -target bpfel,bpfeb -cflags "-O2 -g -Wall -Werror -idirafter /usr/include/x86_64-linux-gnu" generator bpf/generator.c
 //go:generate go tool bpf2go -cc clang-14 -strip llvm-strip-14 -target bpfel,bpfeb -cflags "-O2 -g -Wall -Werror -idirafter /usr/include/x86_64-linux-gnu" sink bpf/sink.c
+//go:generate go tool bpf2go -cc clang-14 -strip llvm-strip-14 -target bpfel,bpfeb -cflags "-O2 -g -Wall -Werror -idirafter /usr/include/x86_64-linux-gnu" standin bpf/standin.c

@@ -71,6 +71,7 @@ func setVariables(spec *ebpf.CollectionSpec, cfg *Config) error {
 		v.DstAddr.Set(cfg.Dst.As4()),
 		v.SrcPort.Set(uint16(firstPort)),
 		v.DstPort.Set(bigEndian(cfg.DstPort)),
+		v.Tos.Set(cfg.TOS),
 		v.Proto.Set(cfg.Proto),
 		v.TcpFlags.Set(cfg.TCPFlags),
 		v.PayloadSum.Set(sum(cfg.payload())),

@@ -39,6 +39,7 @@ const (
 	generatorVarSrcMac      = "src_mac"
 	generatorVarSrcPort     = "src_port"
 	generatorVarTcpFlags    = "tcp_flags"
+	generatorVarTos         = "tos"
 )
 
 // loadGenerator returns the embedded CollectionSpec for generator.
@@ -109,6 +110,7 @@ type generatorVariableSpecs struct {
 	SrcMac      *ebpf.VariableSpec `ebpf:"src_mac"`
 	SrcPort     *ebpf.VariableSpec `ebpf:"src_port"`
 	TcpFlags    *ebpf.VariableSpec `ebpf:"tcp_flags"`
+	Tos         *ebpf.VariableSpec `ebpf:"tos"`
 }
 
 // generatorObjects contains all objects after they have been loaded into the kernel.
@@ -156,6 +158,7 @@ type generatorVariables struct {
 	SrcMac      *ebpf.Variable `ebpf:"src_mac"`
 	SrcPort     *ebpf.Variable `ebpf:"src_port"`
 	TcpFlags    *ebpf.Variable `ebpf:"tcp_flags"`
+	Tos         *ebpf.Variable `ebpf:"tos"`
 }
 
 // generatorPrograms contains all programs after they have been loaded into the kernel.

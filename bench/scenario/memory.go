@@ -92,10 +92,13 @@ func (c *core) ebb(ctx context.Context) error {
 	return fmt.Errorf("flows are still present %v after their last packet", limit*pause)
 }
 
-// resident returns the process's resident memory in bytes, exactly: the counters
-// of /proc/self/statm are approximate.
-func resident() (int, error) {
-	b, err := os.ReadFile("/proc/self/smaps_rollup")
+// resident returns the process's resident memory in bytes.
+func resident() (int, error) { return residentOf("self") }
+
+// residentOf returns the resident memory of a process, by its number, in bytes,
+// exactly: the counters of statm are approximate.
+func residentOf(process string) (int, error) {
+	b, err := os.ReadFile("/proc/" + process + "/smaps_rollup")
 	if err != nil {
 		return 0, fmt.Errorf("read resident memory: %w", err)
 	}

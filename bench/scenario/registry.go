@@ -9,6 +9,7 @@ var All = []*Scenario{
 	{"cps", "connections a second accepted into one engine's flow table, and expired again", time.Second, inProcess(cps)},
 	{"memory", "resident memory of one engine's flow table at a million flows, and its drift", 30 * time.Second, inProcess(memory)},
 	{"forward", "packets a second through a whole node over veth, against its peers (root)", 2 * time.Second, forward},
+	{"flood", "what honest clients notice of 300,000 forged SYNs a second (root)", 10 * time.Second, flood},
 }
 
 // Find returns the scenario of that name, or nil.

@@ -161,6 +161,22 @@ func TestForward(t *testing.T) {
 	faultless(t, res)
 }
 
+// On a machine that other tests keep busy no figure is what it would be on an idle
+// one: what is tested is that all come about, and that the flood does.
+func TestFlood(t *testing.T) {
+	privtest.NeedNetNS(t)
+	res := short(t, "flood", 1, 300*time.Millisecond)
+	for _, s := range sieges {
+		want(t, res, s.name+"_sent", s.name+"_received", s.name+"_goodput_quiet", s.name+"_memory_quiet", s.name+"_memory_flood")
+		for _, name := range []string{"_goodput_flood", "_broken_quiet", "_broken_flood", "_lost_in_kernel", "_gave_way", "_unlisted"} {
+			if f, ok := res.Figures[s.name+name]; !ok || f.Runs != 1 {
+				t.Errorf("figure %s = %+v, present: %v", s.name+name, f, ok)
+			}
+		}
+	}
+	faultless(t, res)
+}
+
 func TestNamesAreUnique(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range All {

@@ -93,7 +93,7 @@ Exit status: 0 done, 1 failed, 2 configuration or command line refused.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see: %s --help)", err, c.CommandPath())}
 	})
-	root.AddCommand(newRun(e), newCheck(e), newReload(e), newStatus(e), newWhere(e), newDemo(e), newVersion(e))
+	root.AddCommand(newRun(e), newCheck(e), newReload(e), newStatus(e), newWhere(e), newDeny(e), newDemo(e), newVersion(e))
 	return root
 }
 

@@ -113,7 +113,7 @@ func TestExamplesParse(t *testing.T) {
 			if err == nil {
 				err = cmd.ValidateArgs(cmd.Flags().Args())
 			}
-			if err != nil || cmd.Name() != words[0] {
+			if err != nil || !strings.HasPrefix("appliance "+strings.Join(words, " "), cmd.CommandPath()) {
 				t.Errorf("%s: %q: %v", c.Name(), call, err)
 			}
 		}
@@ -139,6 +139,12 @@ func TestUsageErrors(t *testing.T) {
 		{"where tcp 10.0.0.1 10.0.0.2:2", `appliance: from "10.0.0.1" is not ADDRESS:PORT`},
 		{"where tcp 10.0.0.1:1 [::1]:2", "appliance: 10.0.0.1:1 and [::1]:2 are of different families"},
 		{"status --watch soon", `appliance: invalid argument "soon" for "--watch" flag: time: invalid duration "soon" (see: appliance status --help)`},
+		{"deny 10.0.0.0/8", `appliance: no command "10.0.0.0/8" (see: appliance deny --help)`},
+		{"deny add", "appliance: accepts 1 arg(s), received 0 (see: appliance deny add --help)"},
+		{"deny add 10.0.0.1/8", "appliance: 10.0.0.1/8 has bits behind its length: give 10.0.0.0/8, or 10.0.0.1/32 for the address alone"},
+		{"deny add web", `appliance: "web" is no prefix: give one, like 198.51.100.0/24 or 2001:db8::/32, or an address`},
+		{"deny add 10.0.0.0/8 --for 0s", "appliance: --for 0s: give a duration above zero, or leave it out"},
+		{"deny remove ::/0", "appliance: ::/0 holds the IPv4-mapped addresses, all of IPv4: give 2000::/3 for all of IPv6 that hosts have"},
 		{"demo --mode teleport", `appliance: demo: mode "teleport" is none of ["nat" "dsr"]`},
 	} {
 		t.Run(c.args, func(t *testing.T) {

@@ -209,5 +209,5 @@ func nodeConfig(cfg *config.Config, key [40]byte, log *slog.Logger) node.Config 
 }
 
 func services(cfg *config.Config) node.Services {
-	return node.Services{Services: cfg.Services(), Checks: cfg.Checks()}
+	return node.Services{Services: cfg.Services(), Checks: cfg.Checks(), Denied: cfg.Denied()}
 }

@@ -85,6 +85,9 @@ func printStatus(e env, s node.Status) error {
 		return err
 	}
 	printFrames(e, s)
+	if s.DeniedPrefixes > 0 {
+		fmt.Fprintf(e.out, "denied prefixes: %d (appliance deny list)\n", s.DeniedPrefixes)
+	}
 	fmt.Fprintln(e.out, "refused with an answer:", byReason(s.Totals.Answered))
 	_, err := fmt.Fprintln(e.out, "dropped:", byReason(s.Totals.Dropped))
 	return err
@@ -102,7 +105,7 @@ func printFrames(e env, s node.Status) {
 }
 
 func printInterfaces(t *tabwriter.Writer, list []node.InterfaceStatus) {
-	fmt.Fprintln(t, "\nINTERFACE\tPLANES\tSTATE\tXDP\tRSS\tMTU\tQUEUES\tRX PKTS\tTX PKTS\tTO KERNEL\tLOST IN KERNEL")
+	fmt.Fprintln(t, "\nINTERFACE\tPLANES\tSTATE\tXDP\tRSS\tMTU\tQUEUES\tRX PKTS\tTX PKTS\tTO KERNEL\tDENIED\tLOST IN KERNEL")
 	for _, i := range list {
 		var rx, tx, lost uint64
 		for _, p := range i.Ports {
@@ -113,8 +116,8 @@ func printInterfaces(t *tabwriter.Writer, list []node.InterfaceStatus) {
 		if i.Error != "" {
 			state += ": " + i.Error
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\n", i.Name, strings.Join(i.Planes, "+"), state,
-			i.XDP, i.RSS, i.MTU, len(i.Ports), rx, tx, i.Filter.Passed, lost+i.Filter.NoSocket)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", i.Name, strings.Join(i.Planes, "+"), state,
+			i.XDP, i.RSS, i.MTU, len(i.Ports), rx, tx, i.Filter.Passed, i.Filter.Denied, lost+i.Filter.NoSocket)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -26,6 +27,9 @@ type fake struct {
 	where  node.Where
 	reload error
 	asked  func() // called with each Status
+	denied []node.Denial
+	change error    // of Deny and Allow
+	said   []string // what they were asked for
 }
 
 func (f *fake) Ready() error { return nil }
@@ -39,6 +43,17 @@ func (f *fake) Status(context.Context) (node.Status, error) {
 
 func (f *fake) Where(context.Context, node.Flow) (node.Where, error) { return f.where, nil }
 func (f *fake) Reload(context.Context) error                         { return f.reload }
+func (f *fake) Denied() []node.Denial                                { return f.denied }
+
+func (f *fake) Deny(p netip.Prefix, duration time.Duration) error {
+	f.said = append(f.said, fmt.Sprintf("deny %v for %v", p, duration))
+	return f.change
+}
+
+func (f *fake) Allow(p netip.Prefix) error {
+	f.said = append(f.said, fmt.Sprintf("allow %v", p))
+	return f.change
+}
 
 // serveAPI answers for f at a socket, which it returns.
 func serveAPI(t *testing.T, f *fake) string {
@@ -75,7 +90,7 @@ func sample() node.Status {
 		},
 		Interfaces: []node.InterfaceStatus{
 			{Name: "eth0", Planes: []string{"client", "server"}, State: "up", MTU: 1500, MAC: "02:00:00:00:00:01", XDP: "native", RSS: "partial",
-				Filter: node.FilterStatus{Passed: 42, Redirected: 1_000_400, NoSocket: 50},
+				Filter: node.FilterStatus{Passed: 42, Redirected: 1_000_400, NoSocket: 50, Denied: 7000},
 				Ports: []node.PortStatus{
 					{Queue: 0, RxPackets: 1_000_000, TxPackets: 999_700, RxDropped: 10, RxRingFull: 20, FillEmpty: 30},
 					{Queue: 1, RxPackets: 300},
@@ -94,6 +109,8 @@ func sample() node.Status {
 		},
 		Frames: node.FrameStatus{Total: 8192, Free: 97, Fill: 8000, Transmit: 90, Handoff: 2, Held: 3},
 		Reload: node.ReloadStatus{At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Error: "lb.toml:3: engine.batch: 0: give 1 to 256"},
+
+		DeniedPrefixes: 3,
 	}
 }
 
@@ -181,6 +198,7 @@ func TestNoNode(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "none.sock")
 	for _, args := range [][]string{
 		{"status"}, {"status", "--json"}, {"status", "--watch", "1s"}, {"reload"},
+		{"deny", "add", "198.51.100.0/24"}, {"deny", "remove", "198.51.100.0/24"}, {"deny", "list"},
 		{"where", "tcp", "198.51.100.7:40000", "203.0.113.10:80"},
 	} {
 		appliance(t, append(args, "--socket", socket)...).want(t, exitFailed, "",

@@ -48,6 +48,8 @@ const (
 	NoFlow        // mid-flow packet of a flow that nobody knows
 	NoSourcePort  // nat: all source ports of the flow's bucket are in use
 	FlowTableFull // no room for a new flow
+	NewFlowLimit  // nat: over the engine's limit of new flows
+	SourceLimit   // over the source's limit of new flows
 	TTLExceeded   // TTL or hop limit would reach zero
 	TooBig        // the packet does not fit the egress MTU
 	ICMPUnhandled // an ICMP type that a virtual server doesn't answer or translate
@@ -97,6 +99,8 @@ var reasonNames = [Reasons]string{
 	NoFlow:         "no_flow",
 	NoSourcePort:   "no_source_port",
 	FlowTableFull:  "flow_table_full",
+	NewFlowLimit:   "new_flow_limit",
+	SourceLimit:    "source_limit",
 	TTLExceeded:    "ttl_exceeded",
 	TooBig:         "too_big",
 	ICMPUnhandled:  "icmp_unhandled",

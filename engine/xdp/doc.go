@@ -2,12 +2,13 @@
 // they are the appliance's, and leaves all others to the kernel.
 //
 // It loads redirect.c, the XDP program whose head says which frames are ours,
-// and keeps the three maps that it reads and writes.
+// and keeps the four maps that it reads and writes.
 //
 // # Parts
 //
 // [Addresses] is the set of VIPs and SNIPs: one map, shared by the programs of
-// all interfaces, so that they agree at any moment. [Load] makes a [Program]
+// all interfaces, so that they agree at any moment. [Denied] is the set of
+// sources that VIPs get nothing from, shared likewise. [Load] makes a [Program]
 // for one interface, with its own table of sockets by rx queue and its own
 // counters. [Program.Attach] puts it onto the interface, [Program.Register]
 // puts a socket behind a queue.

@@ -13,6 +13,7 @@ import (
 // A Config says what a Program works with.
 type Config struct {
 	Addresses *Addresses // which frames are ours; required
+	Denied    *Denied    // whose frames to VIPs are dropped; required
 	Queues    int        // rx queues of the interface; required. Frames of ours on others are dropped.
 }
 
@@ -27,8 +28,8 @@ type Program struct {
 
 // Load makes a Program. It redirects nothing before it is attached.
 func Load(cfg Config) (*Program, error) {
-	if cfg.Addresses == nil || cfg.Queues < 1 {
-		return nil, fmt.Errorf("xdp: load: needs a set of addresses and at least one queue, not %d", cfg.Queues)
+	if cfg.Addresses == nil || cfg.Denied == nil || cfg.Queues < 1 {
+		return nil, fmt.Errorf("xdp: load: needs sets of addresses and denied sources and at least one queue, not %d", cfg.Queues)
 	}
 	spec, err := loadRedirect()
 	if err != nil {
@@ -36,9 +37,13 @@ func Load(cfg Config) (*Program, error) {
 	}
 	spec.Maps[redirectMapSockets].MaxEntries = uint32(cfg.Queues)
 	spec.Maps[redirectMapAddresses].MaxEntries = uint32(cfg.Addresses.capacity)
+	spec.Maps[redirectMapDenied].MaxEntries = cfg.Denied.kernel.MaxEntries()
 	p := &Program{queues: cfg.Queues}
 	err = spec.LoadAndAssign(&p.objects, &ebpf.CollectionOptions{
-		MapReplacements: map[string]*ebpf.Map{redirectMapAddresses: cfg.Addresses.kernel},
+		MapReplacements: map[string]*ebpf.Map{
+			redirectMapAddresses: cfg.Addresses.kernel,
+			redirectMapDenied:    cfg.Denied.kernel,
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("xdp: load: %w", explain(err))

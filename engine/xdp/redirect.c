@@ -6,7 +6,8 @@
 // AF_XDP socket of their rx queue and lets the kernel have all others.
 //
 //	destination      what                                         goes to
-//	VIP              everything IP                                socket
+//	VIP              IP from a denied source                      nobody
+//	VIP              everything else that is IP                   socket
 //	SNIP             TCP, UDP, every fragment, ICMP(v6) errors    socket
 //	SNIP             the rest: echo, neighbour discovery          kernel
 //	any other        everything: ARP, BGP, ssh                    kernel
@@ -15,6 +16,9 @@
 // never answer for a VIP. A frame too short to tell its destination is the
 // kernel's; any other malformed frame goes where its destination says, so that
 // the appliance counts it.
+//
+// Sources are looked up for VIPs alone: what backends send to a SNIP and what is
+// the host's own is never denied.
 //
 // Ethernet, at most one 802.1Q tag inside of the frame (rx VLAN offload must be
 // off where tags are used), IPv4, IPv6.
@@ -64,6 +68,7 @@ enum reason {
 	REASON_REDIRECTED_VIP,
 	REASON_REDIRECTED_SNIP,
 	REASON_DROPPED_NO_SOCKET, // ours, but the rx queue has no socket
+	REASON_DROPPED_DENIED,    // to a VIP, from a denied source
 	REASONS,
 };
 
@@ -107,6 +112,21 @@ struct {
 	__type(value, enum kind);
 } addresses SEC(".maps");
 
+// A prefix of addresses, as tries have it.
+struct prefix {
+	__u32 length; // in bits; of IPv4, 96 more
+	struct address address;
+};
+
+// Denied sources. One for all interfaces, likewise.
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct prefix);
+	__type(value, __u8);
+} denied SEC(".maps");
+
 // By rx queue. The loader sets the size.
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
@@ -144,8 +164,19 @@ static __always_inline int to_socket(struct xdp_md *ctx, enum reason why)
 	return action;
 }
 
+static __always_inline int to_vip(struct xdp_md *ctx, struct prefix *src)
+{
+	src->length = 8 * sizeof(src->address);
+	if (bpf_map_lookup_elem(&denied, src)) {
+		count(REASON_DROPPED_DENIED);
+		return XDP_DROP;
+	}
+	return to_socket(ctx, REASON_REDIRECTED_VIP);
+}
+
 static __always_inline int ipv4(struct xdp_md *ctx, void *at, void *end)
 {
+	struct prefix src = { .address.bytes = { [10] = 0xff, [11] = 0xff } };
 	struct address dst = { .bytes = { [10] = 0xff, [11] = 0xff } };
 	struct ipv4 *ip = at;
 	enum kind *kind;
@@ -157,8 +188,10 @@ static __always_inline int ipv4(struct xdp_md *ctx, void *at, void *end)
 	kind = bpf_map_lookup_elem(&addresses, &dst);
 	if (!kind)
 		return pass(REASON_PASSED_FOREIGN);
-	if (*kind == KIND_VIP)
-		return to_socket(ctx, REASON_REDIRECTED_VIP);
+	if (*kind == KIND_VIP) {
+		__builtin_memcpy(&src.address.bytes[12], &ip->src, sizeof(ip->src));
+		return to_vip(ctx, &src);
+	}
 
 	if (ip->fragment & bpf_htons(IPV4_MORE_FRAGMENTS_OR_OFFSET))
 		return to_socket(ctx, REASON_REDIRECTED_SNIP);
@@ -213,6 +246,7 @@ static __always_inline int ipv6_to_snip(struct xdp_md *ctx, void *at, void *end,
 static __always_inline int ipv6(struct xdp_md *ctx, void *at, void *end)
 {
 	struct address dst;
+	struct prefix src;
 	struct ipv6 *ip = at;
 	enum kind *kind;
 
@@ -222,8 +256,10 @@ static __always_inline int ipv6(struct xdp_md *ctx, void *at, void *end)
 	kind = bpf_map_lookup_elem(&addresses, &dst);
 	if (!kind)
 		return pass(REASON_PASSED_FOREIGN);
-	if (*kind == KIND_VIP)
-		return to_socket(ctx, REASON_REDIRECTED_VIP);
+	if (*kind == KIND_VIP) {
+		src.address = ip->src;
+		return to_vip(ctx, &src);
+	}
 	return ipv6_to_snip(ctx, at + sizeof(*ip), end, ip->next);
 }
 

@@ -25,6 +25,12 @@ const (
 	redirectKindKIND_SNIP redirectKind = 2
 )
 
+type redirectPrefix struct {
+	_       structs.HostLayout
+	Length  uint32
+	Address redirectAddress
+}
+
 type redirectReason uint32
 
 const (
@@ -35,7 +41,8 @@ const (
 	redirectReasonREASON_REDIRECTED_VIP    redirectReason = 4
 	redirectReasonREASON_REDIRECTED_SNIP   redirectReason = 5
 	redirectReasonREASON_DROPPED_NO_SOCKET redirectReason = 6
-	redirectReasonREASONS                  redirectReason = 7
+	redirectReasonREASON_DROPPED_DENIED    redirectReason = 7
+	redirectReasonREASONS                  redirectReason = 8
 )
 
 // Names of all BPF objects in the ELF.
@@ -44,6 +51,7 @@ const (
 const (
 	redirectMapAddresses = "addresses"
 	redirectMapCounters  = "counters"
+	redirectMapDenied    = "denied"
 	redirectMapSockets   = "sockets"
 	redirectProgRedirect = "redirect"
 )
@@ -99,6 +107,7 @@ type redirectProgramSpecs struct {
 type redirectMapSpecs struct {
 	Addresses *ebpf.MapSpec `ebpf:"addresses"`
 	Counters  *ebpf.MapSpec `ebpf:"counters"`
+	Denied    *ebpf.MapSpec `ebpf:"denied"`
 	Sockets   *ebpf.MapSpec `ebpf:"sockets"`
 }
 
@@ -130,6 +139,7 @@ func (o *redirectObjects) Close() error {
 type redirectMaps struct {
 	Addresses *ebpf.Map `ebpf:"addresses"`
 	Counters  *ebpf.Map `ebpf:"counters"`
+	Denied    *ebpf.Map `ebpf:"denied"`
 	Sockets   *ebpf.Map `ebpf:"sockets"`
 }
 
@@ -137,6 +147,7 @@ func (m *redirectMaps) Close() error {
 	return _RedirectClose(
 		m.Addresses,
 		m.Counters,
+		m.Denied,
 		m.Sockets,
 	)
 }

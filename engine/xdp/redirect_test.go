@@ -24,6 +24,14 @@ func TestMain(m *testing.M) { os.Exit(privtest.Run(m)) }
 // test, which it ends if programs cannot be loaded here.
 func newProgram(t testing.TB) (*Program, *Addresses) {
 	t.Helper()
+	p, addresses, _ := newFilter(t)
+	return p, addresses
+}
+
+// newFilter is newProgram that also returns the set of denied sources, which is
+// empty.
+func newFilter(t testing.TB) (*Program, *Addresses, *Denied) {
+	t.Helper()
 	addresses, err := NewAddresses(16)
 	if err != nil {
 		privtest.Unable(t, "make a BPF map", err)
@@ -32,12 +40,17 @@ func newProgram(t testing.TB) (*Program, *Addresses) {
 	if err := addresses.Set(ourAddresses()); err != nil {
 		t.Fatal(err)
 	}
-	p, err := Load(Config{Addresses: addresses, Queues: 4})
+	denied, err := NewDenied(16)
+	if err != nil {
+		privtest.Unable(t, "make an LPM trie", err)
+	}
+	t.Cleanup(func() { denied.Close() })
+	p, err := Load(Config{Addresses: addresses, Denied: denied, Queues: 4})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.Close() })
-	return p, addresses
+	return p, addresses, denied
 }
 
 // newSocket returns an AF_XDP socket that is bound to nothing, which is enough

@@ -14,6 +14,7 @@ const (
 	RedirectedVIP   = Reason(redirectReasonREASON_REDIRECTED_VIP)    // to the socket of its queue
 	RedirectedSNIP  = Reason(redirectReasonREASON_REDIRECTED_SNIP)   // to the socket of its queue
 	DroppedNoSocket = Reason(redirectReasonREASON_DROPPED_NO_SOCKET) // ours, but its queue has no socket: a fault to be reported
+	DroppedDenied   = Reason(redirectReasonREASON_DROPPED_DENIED)    // to a VIP, from a denied source
 
 	Reasons = Reason(redirectReasonREASONS) // how many there are
 )
@@ -26,6 +27,7 @@ var reasonNames = [Reasons]string{
 	RedirectedVIP:   "redirected_vip",
 	RedirectedSNIP:  "redirected_snip",
 	DroppedNoSocket: "dropped_no_socket",
+	DroppedDenied:   "dropped_denied",
 }
 
 // String returns the reason's name as it stands in status and metrics.

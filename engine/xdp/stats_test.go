@@ -11,7 +11,7 @@ func TestReasonNames(t *testing.T) {
 			seen[name] = true
 		}
 	}
-	if got := Reasons.String(); got != "reason(7)" {
+	if got := Reasons.String(); got != "reason(8)" {
 		t.Errorf("a number that is no reason is called %q", got)
 	}
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -30,11 +31,26 @@ type fake struct {
 
 	mu    sync.Mutex
 	asked []node.Flow
+	said  []string // what Deny and Allow were asked for
 }
 
 func (f *fake) Ready() error                                { return f.ready }
 func (f *fake) Status(context.Context) (node.Status, error) { return f.status, f.err }
 func (f *fake) Reload(context.Context) error                { return f.err }
+
+func (f *fake) Denied() []node.Denial {
+	return []node.Denial{{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Added: true, Until: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}
+}
+
+func (f *fake) Deny(p netip.Prefix, duration time.Duration) error {
+	f.said = append(f.said, fmt.Sprintf("deny %v for %v", p, duration))
+	return f.err
+}
+
+func (f *fake) Allow(p netip.Prefix) error {
+	f.said = append(f.said, fmt.Sprintf("allow %v", p))
+	return f.err
+}
 
 func (f *fake) Where(_ context.Context, flow node.Flow) (node.Where, error) {
 	f.mu.Lock()
@@ -135,6 +151,22 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+func TestRoundTripOfDenials(t *testing.T) {
+	f := new(fake)
+	c := NewClient(serve(t, f))
+	got, err := c.Denied(t.Context())
+	if err != nil || !reflect.DeepEqual(got, f.Denied()) {
+		t.Errorf("denied are %+v (%v), want %+v", got, err, f.Denied())
+	}
+	net4, net6 := netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8::/32")
+	err = errors.Join(
+		c.Deny(t.Context(), net4, 90*time.Second), c.Deny(t.Context(), net6, 0), c.Allow(t.Context(), net4))
+	want := []string{"deny 198.51.100.0/24 for 1m30s", "deny 2001:db8::/32 for 0s", "allow 198.51.100.0/24"}
+	if err != nil || !reflect.DeepEqual(f.said, want) {
+		t.Errorf("the node was asked for %q (%v), want %q", f.said, err, want)
+	}
+}
+
 // Errors travel as they are, each under its status code.
 func TestErrors(t *testing.T) {
 	f := &fake{ready: errors.New("starting: \"<soon>\""), err: errors.New("n.toml:1: a: wrong\nn.toml:2: b: wrong")}
@@ -152,6 +184,12 @@ func TestErrors(t *testing.T) {
 		{"GET", "/where" + flow, http.StatusInternalServerError, f.err, func() error {
 			_, err := c.Where(t.Context(), "tcp", "10.0.0.1:1", "10.0.0.2:2")
 			return err
+		}},
+		{"POST", "/deny?prefix=10.0.0.0/8", http.StatusConflict, f.err, func() error {
+			return c.Deny(t.Context(), netip.MustParsePrefix("10.0.0.0/8"), 0)
+		}},
+		{"DELETE", "/deny?prefix=10.0.0.0/8", http.StatusConflict, f.err, func() error {
+			return c.Allow(t.Context(), netip.MustParsePrefix("10.0.0.0/8"))
 		}},
 		{"POST", "/reload", http.StatusUnprocessableEntity, f.err, func() error { return c.Reload(t.Context()) }},
 	} {
@@ -182,6 +220,12 @@ func TestBadRequests(t *testing.T) {
 		{"GET", "/where?protocol=tcp&from=10.0.0.1:1&to=web:80", 400, `to \"web:80\" is not ADDRESS:PORT`},
 		{"GET", "/where?protocol=tcp&from=10.0.0.1:70000&to=10.0.0.2:2", 400, "is not ADDRESS:PORT"},
 		{"GET", "/where?protocol=udp&from=10.0.0.1:1&to=[2001:db8::1]:2", 400, "different families"},
+		{"POST", "/deny", 400, `\"\" is no prefix`},
+		{"POST", "/deny?prefix=10.0.0.1/8", 400, "give 10.0.0.0/8"},
+		{"POST", "/deny?prefix=10.0.0.0/8&for=soon", 400, `for \"soon\": give a duration above zero`},
+		{"POST", "/deny?prefix=10.0.0.0/8&for=-1s", 400, "give a duration above zero"},
+		{"DELETE", "/deny?prefix=web", 400, `\"web\" is no prefix`},
+		{"PUT", "/deny", 405, ""},
 		{"GET", "/reload", 405, ""},
 		{"POST", "/status", 405, ""},
 		{"GET", "/", 404, ""},
@@ -192,8 +236,8 @@ func TestBadRequests(t *testing.T) {
 			t.Errorf("%s %s: %d %q, want %d and %q", r.method, r.target, code, body, r.code, r.want)
 		}
 	}
-	if len(f.asked) > 0 {
-		t.Errorf("the node was asked for %v", f.asked)
+	if len(f.asked)+len(f.said) > 0 {
+		t.Errorf("the node was asked for %v %v", f.asked, f.said)
 	}
 }
 
@@ -211,6 +255,9 @@ func (s stuck) Ready() error { close(s.asked); <-s.over; return nil }
 
 func (s stuck) Status(context.Context) (node.Status, error)          { return node.Status{}, nil }
 func (s stuck) Where(context.Context, node.Flow) (node.Where, error) { return node.Where{}, nil }
+func (s stuck) Denied() []node.Denial                                { return nil }
+func (s stuck) Deny(netip.Prefix, time.Duration) error               { return nil }
+func (s stuck) Allow(netip.Prefix) error                             { return nil }
 
 // Close cuts off whoever still waits for an answer, after a second.
 func TestCloseWithAnswersUnderWay(t *testing.T) {

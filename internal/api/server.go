@@ -26,6 +26,9 @@ type Source interface {
 	Ready() error
 	Status(ctx context.Context) (node.Status, error)
 	Where(ctx context.Context, flow node.Flow) (node.Where, error)
+	Denied() []node.Denial
+	Deny(prefix netip.Prefix, duration time.Duration) error // 0: without end
+	Allow(prefix netip.Prefix) error
 }
 
 // Config describes a Server.
@@ -50,6 +53,9 @@ func NewServer(cfg Config) *Server {
 	mux.HandleFunc("GET /status", s.status)
 	mux.HandleFunc("GET /where", s.where)
 	mux.HandleFunc("POST /reload", s.reload)
+	mux.HandleFunc("GET /deny", s.denied)
+	mux.HandleFunc("POST /deny", s.deny)
+	mux.HandleFunc("DELETE /deny", s.allow)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{}))
 	s.http = http.Server{
 		Handler:           mux,

@@ -21,6 +21,8 @@ type Config struct {
 	Interfaces []Interface `toml:"interface"`
 	NAT        NAT         `toml:"nat"`
 	Answers    Answers     `toml:"answers"`
+	Deny       Deny        `toml:"deny"`
+	Limits     Limits      `toml:"limits"`
 	API        API         `toml:"api"`
 	Log        Log         `toml:"log"`
 	VServers   []VServer   `toml:"vserver"`
@@ -79,6 +81,15 @@ type NAT struct {
 type Answers struct {
 	OnNoService vserver.Refusal `toml:"on_no_service"`
 	Rate        int             `toml:"rate"` // per second and engine
+}
+
+// Limits bound the new flows of an engine. Its fields are those of
+// vserver.Limits.
+type Limits struct {
+	NewFlows          int `toml:"new_flows"`            // a second; 0: no limit
+	NewFlowsPerSource int `toml:"new_flows_per_source"` // likewise
+	SourcePrefix4     int `toml:"source_prefix_ipv4"`
+	SourcePrefix6     int `toml:"source_prefix_ipv6"`
 }
 
 // API is the door for operators.
@@ -183,6 +194,8 @@ func Default() *Config {
 		RSS:     RSS{StateFile: "/var/lib/appliance/rss.key", Buckets: vserver.DefaultBuckets, Hardware: HardwareRSSAuto},
 		NAT:     NAT{SNIPs: []netip.Addr{}},
 		Answers: Answers{Rate: vserver.DefaultAnswerRate},
+		Deny:    Deny{Prefixes: []Denied{}},
+		Limits:  Limits{SourcePrefix4: vserver.DefaultSourcePrefix4, SourcePrefix6: vserver.DefaultSourcePrefix6},
 		API:     API{Socket: "/run/appliance/api.sock"},
 		Log:     Log{Level: "info", Format: FormatText},
 	}

@@ -40,6 +40,7 @@ func (c *Config) Services() vserver.Config {
 		ReturnToSender: c.NAT.ReturnToSender,
 		OnNoService:    c.Answers.OnNoService,
 		AnswerRate:     c.Answers.Rate,
+		Limits:         vserver.Limits(c.Limits),
 	}
 }
 

@@ -24,6 +24,7 @@ func TestDiff(t *testing.T) {
 		{"snips", replace(`, "fd00::1"`, ""), []string{"nat.snips: [10.2.2.1], was [10.2.2.1 fd00::1]"}, nil},
 		{"timeouts and checks", more + "[vserver.health]\ntype = \"none\"\n[vserver.timeouts]\nreplied = \"10s\"", []string{
 			"vserver[app].health.type: none, was tcp", "vserver[app].timeouts.replied: 10s, was 5m0s"}, nil},
+		{"denied", more + "[deny]\nprefixes = [\"10.0.0.0/8\", \"2001:db8::1\"]", []string{"deny.prefixes: [10.0.0.0/8 2001:db8::1/128], was []"}, nil},
 		{"log level", more + "[log]\nlevel = \"debug\"", []string{"log.level: debug, was info"}, nil},
 		{"log format", more + "[log]\nformat = \"json\"", []string{"log.format: json, was text"}, []string{"log.format"}},
 		{"engine", more + "[engine]\nengines = 2\ncpus = [0, 1]", []string{"engine.engines: 2, was 1", "engine.cpus: [0 1], was []"},

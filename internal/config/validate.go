@@ -36,6 +36,9 @@ func (c *Config) validate(p *problems) {
 	c.RSS.validate(p)
 	c.validateInterfaces(p)
 	p.between("answers.rate", c.Answers.Rate, 1, vserver.MaxAnswerRate)
+	c.Deny.validate(p)
+	p.between("limits.source_prefix_ipv4", c.Limits.SourcePrefix4, 1, 32)
+	p.between("limits.source_prefix_ipv6", c.Limits.SourcePrefix6, 1, 128)
 	if s := c.API.Socket; !filepath.IsAbs(s) || len(s) > maxSocket {
 		p.add("api.socket", "%q: give an absolute path of at most %d characters", s, maxSocket)
 	}

@@ -202,7 +202,7 @@ func (v *target) sourcePorts(t *testing.T) {
 	})
 	v.strike(t, "as many go on", "", frames[:room], forwarded) // single questions would give way
 	v.strike(t, "more", "", frames[room:], "no_source_port")
-	v.strike(t, "known flows", "", frames[:room], forwarded)
+	v.strike(t, "known flows, again", "", frames[:room], forwarded)
 }
 
 // key returns the RSS key of the node.

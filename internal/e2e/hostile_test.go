@@ -21,6 +21,7 @@ const (
 	toKernel  = "left to the kernel" // by the XDP program
 	forwarded = "forwarded"          // to the other plane
 	lost      = "lost in the kernel" // in front of the AF_XDP socket
+	deniedAt  = "denied"             // by the XDP program
 	ponged    = "answered: ping"
 )
 
@@ -136,7 +137,7 @@ func (v *target) send(t *testing.T, plane string, frames [][]byte) {
 	filtered := func() uint64 {
 		for _, i := range status(t, v.process).Interfaces {
 			if i.Name == plane {
-				return i.Filter.Passed + i.Filter.Redirected + i.Filter.NoSocket
+				return i.Filter.Passed + i.Filter.Redirected + i.Filter.NoSocket + i.Filter.Denied
 			}
 		}
 		t.Fatalf("status knows no interface %s", plane)
@@ -169,7 +170,7 @@ func counters(s node.Status, plane string) map[string]uint64 {
 			}
 		}
 		if there {
-			c[toKernel] = i.Filter.Passed
+			c[toKernel], c[deniedAt] = i.Filter.Passed, i.Filter.Denied
 		}
 	}
 	return c

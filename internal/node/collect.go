@@ -32,7 +32,7 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 	s := Status{
 		Version: n.cfg.Version, Node: n.cfg.Name, ID: n.cfg.ID, PID: os.Getpid(), Started: n.started,
 		Totals: Totals{Dropped: map[string]uint64{}, Answered: map[string]uint64{}},
-		Frames: n.frameStatus(ctx, readings),
+		Frames: n.frameStatus(ctx, readings), DeniedPrefixes: len(n.deny.list()),
 	}
 	for i := range readings {
 		s.Engines = append(s.Engines, n.engineStatus(i, &readings[i]))
@@ -122,6 +122,7 @@ func (i *iface) status() InterfaceStatus {
 			Passed:     f[xdp.PassedOther] + f[xdp.PassedShort] + f[xdp.PassedForeign] + f[xdp.PassedSNIP],
 			Redirected: f[xdp.RedirectedVIP] + f[xdp.RedirectedSNIP],
 			NoSocket:   f[xdp.DroppedNoSocket],
+			Denied:     f[xdp.DroppedDenied],
 		}
 	}
 	for _, p := range i.serving.ports {

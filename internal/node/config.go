@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 
 	"appliance/engine"
 	"appliance/engine/xdp"
@@ -64,6 +65,7 @@ type Config struct {
 type Services struct {
 	Services vserver.Config
 	Checks   map[string]health.Check // by service; the backends of a service without one count as up
+	Denied   []netip.Prefix          // whose packets to VIPs are dropped; more may be added to them, see Node.Deny
 }
 
 // An Interface is a network interface that the node serves.

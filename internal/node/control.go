@@ -42,6 +42,7 @@ func (n *Node) control() {
 	n.done.Go(func() { n.loop(ctx) })
 	n.done.Go(func() { n.links(ctx) })
 	n.done.Go(func() { n.answer(ctx) })
+	n.done.Go(func() { n.forgive(ctx) })
 }
 
 // loop is the control loop: it reacts to what changes, one change at a time.

@@ -12,6 +12,9 @@
 // They are two because sockets can take a second to open, which a backend's
 // failure must not wait for.
 //
+// What operators deny while the node runs is kept apart from the configuration, and
+// ends by a clock of its own.
+//
 // Engines ask for next hops they couldn't resolve through bounded rings; the
 // control loop passes the questions to the kernel.
 //

@@ -47,7 +47,7 @@ type guard struct {
 // newGuard puts a guard onto an interface that can't be served; nil where that
 // fails, too.
 func (n *Node) newGuard(link netstate.Link) *guard {
-	p, err := xdp.Load(xdp.Config{Addresses: n.addresses, Queues: 1})
+	p, err := xdp.Load(xdp.Config{Addresses: n.addresses, Denied: n.denied, Queues: 1})
 	if err != nil {
 		return nil
 	}
@@ -123,7 +123,7 @@ func (n *Node) open(ctx context.Context, i *iface, link netstate.Link) (s *servi
 			s, err = nil, errors.Join(err, s.close(ctx))
 		}
 	}()
-	if s.program, err = xdp.Load(xdp.Config{Addresses: n.addresses, Queues: link.RxQueues}); err != nil {
+	if s.program, err = xdp.Load(xdp.Config{Addresses: n.addresses, Denied: n.denied, Queues: link.RxQueues}); err != nil {
 		return s, err
 	}
 	for queue := range link.RxQueues {

@@ -13,6 +13,7 @@ var (
 	infoDesc     = metric("info", "Version and identity.", "version", "node")
 	snapshotDesc = metric("snapshots_total", "Snapshots published to the engines.")
 	reloadDesc   = metric("last_reload_failed", "1 if the last reload was refused and an older configuration is in force.")
+	deniedDesc   = metric("denied_prefixes", "Prefixes that virtual IP addresses get nothing from.")
 	framesDesc   = metric("frames", "Frames of the packet memory, by place; none while an engine is stuck.", "place")
 
 	engineUp        = metric("engine_up", "1 while the engine answers; one that doesn't has no other numbers.", "engine")
@@ -33,7 +34,7 @@ var (
 	engineFlows     = metric("engine_flows", "Flows in the table.", "engine")
 	engineCapacity  = metric("engine_flow_capacity", "Flows that the table has room for.", "engine")
 	engineEvicted   = metric("engine_evicted_flows_total", "Flows, half-open or closed, that gave way to new ones.", "engine")
-	engineUnlisted  = metric("engine_unlisted_flows_total", "New flows in dsr without a record, for want of room.", "engine")
+	engineUnlisted  = metric("engine_unlisted_flows_total", "Packets in dsr without a record, for want of room or over the limits of new flows.", "engine")
 	engineDropped   = metric("engine_dropped_packets_total", "Packets dropped, by reason.", "engine", "reason")
 	engineAnswered  = metric("engine_answered_packets_total", "Packets refused by a reset or an ICMP error, by reason.", "engine", "reason")
 
@@ -42,6 +43,7 @@ var (
 	ifacePassed   = metric("interface_passed_packets_total", "Packets that the XDP program left to the kernel.", "interface")
 	ifaceRedirect = metric("interface_redirected_packets_total", "Packets that the XDP program gave to a socket.", "interface")
 	ifaceNoSocket = metric("interface_no_socket_packets_total", "Packets for us on a queue without a socket, dropped.", "interface")
+	ifaceDenied   = metric("interface_denied_packets_total", "Packets to a VIP from a denied source, dropped.", "interface")
 
 	portRx       = metric("port_rx_packets_total", "Packets received.", "interface", "queue")
 	portRxBytes  = metric("port_rx_bytes_total", "Bytes received.", "interface", "queue")

@@ -32,6 +32,8 @@ type Node struct {
 	hasher    *rss.Hasher
 	cores     *rss.CoreTable
 	addresses *xdp.Addresses
+	denied    *xdp.Denied
+	deny      denyList // what is in denied
 	host      *netstate.Watcher
 	checker   *health.Checker
 
@@ -80,6 +82,10 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	if n.addresses, err = xdp.NewAddresses(vserver.MaxServices + vserver.MaxSNIPs); err != nil {
 		return n, err
 	}
+	if n.denied, err = xdp.NewDenied(2 * xdp.MaxDenied); err != nil { // configured and added ones
+		return n, err
+	}
+	n.deny.set = n.denied.Set
 	for number, in := range cfg.Interfaces {
 		n.ifaces = append(n.ifaces, &iface{Interface: in, number: number, link: links[number], log: n.log.With("interface", in.Name)})
 	}
@@ -171,9 +177,9 @@ func (n *Node) makeEngines(links []netstate.Link) error {
 	return n.group.Start()
 }
 
-// apply puts want in force: SNIPs, health checks, neighbours, snapshot, and last
-// the addresses whose packets come here. What can refuse comes before Build,
-// which ends the flows of services that want leaves out. The caller holds
+// apply puts want in force: SNIPs, health checks, denials, neighbours, snapshot,
+// and last the addresses whose packets come here. What can refuse comes before
+// Build, which ends the flows of services that want leaves out. The caller holds
 // changing, or is alone.
 func (n *Node) apply(want Services) error {
 	if err := want.notOwn(n.host.Current().Addresses); err != nil {
@@ -185,6 +191,9 @@ func (n *Node) apply(want Services) error {
 		return err // else their interface is away, and they get there when it is back
 	}
 	if err := n.checker.SetTargets(want.targets()); err != nil {
+		return err
+	}
+	if err := n.deny.configure(want.Denied); err != nil {
 		return err
 	}
 	services, err := n.builder.Build(want.Services, n.up(want.Checks), n.host.Current().FIB)
@@ -253,6 +262,9 @@ func (n *Node) Close() error {
 	}
 	if n.addresses != nil {
 		errs = append(errs, n.addresses.Close())
+	}
+	if n.denied != nil {
+		errs = append(errs, n.denied.Close())
 	}
 	if n.host != nil {
 		errs = append(errs, n.host.Close())

@@ -39,6 +39,7 @@ func (m meter) status(s *Status) {
 	m.gauge(infoDesc, 1, s.Version, s.Node)
 	m.count(snapshotDesc, s.Generation)
 	m.gauge(reloadDesc, flag(s.Reload.Error != ""))
+	m.gauge(deniedDesc, float64(s.DeniedPrefixes))
 	if !stuck {
 		m.gauge(framesDesc, float64(s.Frames.Free), "free")
 		m.gauge(framesDesc, float64(s.Frames.Fill), "fill")
@@ -101,6 +102,7 @@ func (m meter) iface(i InterfaceStatus) {
 	m.count(ifacePassed, i.Filter.Passed, i.Name)
 	m.count(ifaceRedirect, i.Filter.Redirected, i.Name)
 	m.count(ifaceNoSocket, i.Filter.NoSocket, i.Name)
+	m.count(ifaceDenied, i.Filter.Denied, i.Name)
 	for _, p := range i.Ports {
 		queue := strconv.Itoa(p.Queue)
 		m.count(portRx, p.RxPackets, i.Name, queue)

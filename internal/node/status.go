@@ -22,6 +22,8 @@ type Status struct {
 	Services   []ServiceStatus   `json:"vservers"`
 	Frames     FrameStatus       `json:"frames"`
 	Reload     ReloadStatus      `json:"reload"`
+
+	DeniedPrefixes int `json:"denied_prefixes"` // that VIPs get nothing from
 }
 
 // Totals are the engines' counters added up.
@@ -56,7 +58,7 @@ type EngineStatus struct {
 	Flows         int               `json:"flows"`
 	FlowCapacity  int               `json:"flow_capacity"`
 	EvictedFlows  uint64            `json:"evicted_flows"`  // half-open or closed ones that gave way to new ones
-	UnlistedFlows uint64            `json:"unlisted_flows"` // dsr: balanced by hash alone, for want of room
+	UnlistedFlows uint64            `json:"unlisted_flows"` // packets of dsr balanced by hash alone, for want of room or over the limits of new flows
 	Dropped       map[string]uint64 `json:"dropped"`
 	Answered      map[string]uint64 `json:"answered"`
 }
@@ -82,6 +84,7 @@ type FilterStatus struct {
 	Passed     uint64 `json:"passed"`     // left to the kernel
 	Redirected uint64 `json:"redirected"` // given to an AF_XDP socket
 	NoSocket   uint64 `json:"no_socket"`  // ours, but its queue has no socket: dropped
+	Denied     uint64 `json:"denied"`     // to a VIP, from a denied source: dropped
 }
 
 // PortStatus is one AF_XDP socket since it was opened.

@@ -163,3 +163,71 @@ func BenchmarkSweep(b *testing.B) {
 	}
 	b.ReportMetric(float64(time.Since(start).Nanoseconds())/float64(n), "ns/record")
 }
+
+// benchmarkInsertFull measures an Insert into a full table of 1 Mi flows, all of
+// them in one state.
+func benchmarkInsertFull(b *testing.B, state State) {
+	t, _ := fill(b, 1<<20)
+	for i := range t.records[1:] {
+		t.records[1+i].State = state
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	flow := testFlow(rng, 1<<20)
+	for b.Loop() {
+		flow.Hash, flow.ReturnHash = rng.Uint32(), rng.Uint32()
+		if r, err := t.Insert(&flow); err == nil {
+			establish(r, 1<<30)
+			r.State = state
+		}
+	}
+}
+
+// BenchmarkInsertFull is what a SYN costs under a flood of them: all are half
+// open, and one gives way.
+func BenchmarkInsertFull(b *testing.B) { benchmarkInsertFull(b, SynSent) }
+
+// BenchmarkInsertRefused is what it costs when all flows are in use, and none
+// does.
+func BenchmarkInsertRefused(b *testing.B) { benchmarkInsertFull(b, Established) }
+
+// BenchmarkPickPortFull is what a SYN costs in nat under a flood of them: all
+// source ports toward the backends are those of half-open flows, and one gives
+// way.
+func BenchmarkPickPortFull(b *testing.B) {
+	t := newTable(b, 1<<20)
+	ports, err := NewPorts(testHasher(b), 4096)
+	if err != nil {
+		b.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	flow := testFlow(rng, 0)
+	path := Path{Address: ipv4(10, 9, 9, 9), BackendPort: flow.BackendPort, Proto: flow.Proto}
+	open := func(i int) {
+		flow.Hash = rng.Uint32()
+		flow.Client[12], flow.ClientPort = byte(i), uint16(flow.Hash)|1
+		flow.Backend = MakeRef(uint32(i%4), 0)
+		path.Backend = testRoster.Peers[i%4].Addr
+		port, returnHash, err := t.PickPort(ports, &path, flow.Hash, true)
+		if err != nil {
+			b.Fatal(err)
+		}
+		flow.SNIPPort, flow.ReturnHash, flow.SNIP = port, returnHash, path.SNIP
+		r, err := t.Insert(&flow)
+		if err != nil {
+			b.Fatal(err)
+		}
+		establish(r, uint32(1<<20+i/1024))
+		r.State = SynSent
+	}
+	for i := range 4 * 64512 * 2 {
+		open(i)
+	}
+	evicted, i := t.evicted, 0
+	for b.Loop() {
+		open(i)
+		i++
+	}
+	if share := float64(t.evicted-evicted) / float64(i); share < 0.99 {
+		b.Errorf("only %.2f of them made another flow give way", share)
+	}
+}

@@ -82,19 +82,66 @@ func (t *Table) PickPort(ports *Ports, path *Path, hash uint32, reclaim bool) (p
 	key := ReturnKey{Backend: path.Backend, BackendPort: path.BackendPort, SNIP: path.SNIP, Proto: path.Proto}
 	want := path.hash(ports.hasher, 0) ^ hash
 	start := t.draw()
-	var victim *Record
-	for i := range candidates.Len() {
+	for i := range min(eager, candidates.Len()) {
 		key.SNIPPort = candidates.Candidate(want, start+i)
 		if key.SNIPPort < firstPort {
 			continue
 		}
 		returnHash = path.hash(ports.hasher, key.SNIPPort)
-		r := t.occupant(returnHash, &key)
-		if r == nil {
+		if t.occupant(returnHash, &key) == nil {
 			return key.SNIPPort, returnHash, nil
 		}
-		if reclaim && r.State.yields() > 0 && (victim == nil || yieldsBefore(r, victim)) {
-			victim = r
+	}
+	s := portSearch{path: path, hasher: ports.hasher, candidates: candidates, want: want, start: start, key: key}
+	return t.searchPort(&s, reclaim)
+}
+
+const (
+	// eager is how many candidates PickPort looks up one after the other: one or
+	// two are enough as a rule.
+	eager = 3
+
+	// portBatch is how many it looks up together when they were not, so that their
+	// cache misses overlap: all there are, with 4096 buckets.
+	portBatch = 16
+)
+
+// A portSearch is what PickPort knows.
+type portSearch struct {
+	path       *Path
+	hasher     *rss.Hasher
+	candidates *rss.Ports
+	want       uint32
+	start      int
+	key        ReturnKey
+}
+
+// searchPort is PickPort among all candidates.
+func (t *Table) searchPort(s *portSearch, reclaim bool) (port uint16, returnHash uint32, err error) {
+	var victim *Record
+	var ports [portBatch]uint16
+	var hashes [portBatch]uint32
+	for done := 0; done < s.candidates.Len(); done += portBatch {
+		n := min(portBatch, s.candidates.Len()-done)
+		for i := range n {
+			ports[i] = s.candidates.Candidate(s.want, s.start+done+i)
+			hashes[i] = s.path.hash(s.hasher, ports[i])
+			t.Touch(hashes[i])
+		}
+		for i := range n {
+			t.Probe(hashes[i])
+		}
+		for i := range n {
+			if s.key.SNIPPort = ports[i]; s.key.SNIPPort < firstPort {
+				continue
+			}
+			r := t.occupant(hashes[i], &s.key)
+			if r == nil {
+				return ports[i], hashes[i], nil
+			}
+			if reclaim && r.State.yields() > 0 && (victim == nil || yieldsBefore(r, victim)) {
+				victim = r
+			}
 		}
 	}
 	if victim == nil {

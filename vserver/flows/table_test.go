@@ -222,3 +222,39 @@ func TestRef(t *testing.T) {
 		}
 	}
 }
+
+// TestHalfOpenFlowIsFound asserts that a new flow finds one that gives way also
+// where the flows in use lie side by side, as those of a start do.
+func TestHalfOpenFlowIsFound(t *testing.T) {
+	const capacity, tries = 1 << 14, 2000
+	for _, c := range []struct {
+		inUse, refused float64 // shares
+	}{{0.5, 0.005}, {0.75, 0.1}} {
+		table := newTable(t, capacity)
+		rng := rand.New(rand.NewPCG(1, 2))
+		for i := range capacity {
+			flow := testFlow(rng, i)
+			r, err := table.Insert(&flow)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if establish(r, 1000); float64(i) >= c.inUse*capacity {
+				r.State = SynSent
+			}
+		}
+		refused := 0
+		for i := range tries {
+			flow := testFlow(rng, capacity+i)
+			r, err := table.Insert(&flow)
+			if err != nil {
+				refused++
+				continue
+			}
+			establish(r, 1000)
+			r.State = SynSent
+		}
+		if share := float64(refused) / tries; share > c.refused {
+			t.Errorf("%.0f %% of the flows in use: %.1f %% of the new ones were refused", 100*c.inUse, 100*share)
+		}
+	}
+}

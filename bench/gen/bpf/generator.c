@@ -18,6 +18,7 @@ volatile const __u32 client_bits;
 volatile const __be32 dst_addr;
 volatile const __u16 src_port; /* host byte order */
 volatile const __be16 dst_port;
+volatile const __u8 tos;	   /* IPv4 type of service, which nobody on the way changes */
 volatile const __u8 proto;	   /* IPPROTO_UDP or IPPROTO_TCP */
 volatile const __u8 tcp_flags;	   /* byte 13 of the TCP header */
 volatile const __u16 payload_sum;  /* folded sum of all after the L4 header */
@@ -55,7 +56,7 @@ static __always_inline __u32 write_ip(struct iphdr *ip, __u16 len, __u16 id, __u
 
 	ip->version = 4;
 	ip->ihl = 5;
-	ip->tos = 0;
+	ip->tos = tos;
 	ip->tot_len = bpf_htons(len);
 	ip->id = bpf_htons(id);
 	ip->frag_off = bpf_htons(0x4000); /* don't fragment */
@@ -64,7 +65,7 @@ static __always_inline __u32 write_ip(struct iphdr *ip, __u16 len, __u16 id, __u
 	ip->saddr = bpf_htonl(first_client | (flow & ((1u << client_bits) - 1)));
 	ip->daddr = dst_addr;
 	sum = words(ip->saddr) + words(ip->daddr);
-	ip->check = ~fold(sum + bpf_htons(0x4500) + ip->tot_len + ip->id +
+	ip->check = ~fold(sum + bpf_htons(0x4500 | tos) + ip->tot_len + ip->id +
 			  ip->frag_off + bpf_htons(64 << 8 | proto));
 	return sum + bpf_htons(proto) + bpf_htons(len - sizeof(*ip));
 }
