@@ -21,6 +21,11 @@
 // to it, in the same memory. They keep the rules on what must not be answered;
 // how often to answer is the caller's to limit.
 //
+// # Tunnels
+//
+// A [Tunnel] puts a packet into another one, in the headroom in front of it, and
+// leaves the packet itself alone. [ClampMSS] lowers what a SYN asks for.
+//
 // # Invariants
 //
 //   - No function here allocates, blocks, reads a clock or keeps a reference.

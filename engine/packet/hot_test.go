@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"net/netip"
 	"os/exec"
 	"slices"
 	"strings"
@@ -11,7 +12,9 @@ import (
 
 // What runs per packet must not allocate.
 func TestNoAllocs(t *testing.T) {
-	const off = ICMPErrorHeadroom
+	const off = max(ICMPErrorHeadroom, TunnelHeadroom)
+	far := TunnelConfig{Sources: netip.MustParsePrefix("fd00:200::/64"), Far: netip.MustParseAddr("fd00:1::1"), GUEPort: 6080}
+	tunnel := NewTunnel(&far)
 	buf := make([]byte, off+1<<17)
 	for _, c := range allReasonCases() {
 		var info Info
@@ -31,6 +34,10 @@ func TestNoAllocs(t *testing.T) {
 			info = saved
 			copy(frame, c.frame)
 			ICMPError(buf, off, &info, PortUnreachable, 0)
+			info = saved
+			copy(frame, c.frame)
+			ClampMSS(frame, &info, 100)
+			tunnel.Wrap(buf[:off+len(frame)], off, &info, 1)
 		})
 		if allocs != 0 {
 			t.Errorf("%s: %v allocations", c.name, allocs)
@@ -58,7 +65,7 @@ func TestInlining(t *testing.T) {
 		"IPv6.Src", "IPv6.Dst", "IPv6.Addrs", "IPv6.SetSrc", "IPv6.SetDst", "IPv6.HopLimit", "IPv6.SetHopLimit",
 		"TCP.Flags", "TCP.SetChecksum", "TCP.SetSrcPort", "UDP.SetChecksum", "UDP.SetDstPort",
 		"(*Info).Ports", "(*Info).IPv4", "(*Info).IPv6", "(*Info).TCP", "(*Info).UDP", "(*Info).ICMP",
-		"hostIPv4", "hostIPv6", "badTCPFlags", "parsePorts", "fold64",
+		"hostIPv4", "hostIPv6", "badTCPFlags", "parsePorts", "fold64", "tosOf", "UDP.setLen",
 	} {
 		if !slices.Contains(inlined, want) {
 			t.Errorf("%s is not inlined", want)

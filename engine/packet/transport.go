@@ -94,3 +94,6 @@ func (h UDP) SetDstPort(p uint16) { binary.BigEndian.PutUint16(h[2:], p) }
 
 // SetChecksum sets the checksum. See Delta.ApplyUDP for what zero means.
 func (h UDP) SetChecksum(sum uint16) { binary.BigEndian.PutUint16(h[6:], sum) }
+
+// setLen sets the datagram's length in bytes, header included.
+func (h UDP) setLen(n uint16) { binary.BigEndian.PutUint16(h[4:], n) }

@@ -20,7 +20,8 @@
 //
 //	packettest.Check(t, frame, packettest.WantSrc("198.51.100.1:80"), packettest.WantTTL(63))
 //
-// [Decode] does the same without a test around it.
+// [Decode] does the same without a test around it. [Unwrap] takes a packet out
+// of a packet first.
 //
 // # Limits
 //
