@@ -59,6 +59,8 @@ func TestRefusals(t *testing.T) {
 		{"tcp4, no backend", none, tcp4.open(), packet.NoBackend, []pt.Checker{pt.WantFlags("RA")}},
 		{"udp6, no backend", none, udp6.open(), packet.NoBackend, []pt.Checker{pt.WantICMP(packet.ICMPv6Unreachable, 4)}},
 		{"dsr, no backend", testConfig(DSR, Maglev, 0), tcp4.open(), packet.NoBackend, []pt.Checker{pt.WantFlags("RA")}},
+		{"ipip, no backend", testConfig(IPIP, Maglev, 0), tcp6.open(), packet.NoBackend, []pt.Checker{pt.WantFlags("RA")}},
+		{"gue, no backend", testConfig(GUE, Maglev, 0), udp4.open(), packet.NoBackend, []pt.Checker{pt.WantICMP(packet.ICMPUnreachable, 3)}},
 		{"no flow", testConfig(NAT, Maglev, 1), tcp4.open(pt.Flags("A"), pt.SeqAck(5, 77)), packet.NoFlow,
 			[]pt.Checker{pt.WantFlags("R"), pt.WantSeqAck(77, 0)}},
 		{"SYN+ACK", testConfig(NAT, Maglev, 1), tcp6.open(pt.Flags("SA"), pt.SeqAck(5, 77)), packet.NoFlow,
@@ -197,7 +199,7 @@ func TestAnswerRate(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	for _, mode := range []Mode{NAT, DSR} {
+	for _, mode := range allModes {
 		cfg := testConfig(mode, Maglev, 0)
 		cfg.Services[0].Backends = []BackendConfig{{Name: "b", Address: addrs("10.1.0.200")[0], Weight: 1}}
 		cfg.Services[2].Backends = []BackendConfig{{Name: "b", Address: addrs("fd77::1")[0], Weight: 1}}

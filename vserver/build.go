@@ -74,6 +74,7 @@ func (b *Builder) Build(cfg Config, up func(service, backend string) bool, route
 // clone copies what SetDefaults may write and callers may change.
 func clone(cfg Config) Config {
 	cfg.SNIPs = slices.Clone(cfg.SNIPs)
+	cfg.Encap.Sources = slices.Clone(cfg.Encap.Sources)
 	cfg.Services = slices.Clone(cfg.Services)
 	for i := range cfg.Services {
 		cfg.Services[i].Backends = slices.Clone(cfg.Services[i].Backends)
@@ -134,7 +135,7 @@ func (b *Builder) placeServices(s *Services) {
 		c := &s.config.Services[i]
 		s.services[ref.Slot()] = service{
 			ref: ref, mode: c.Mode, vip: c.VIP.As16(),
-			timeouts:    c.Timeouts.ticks(),
+			timeouts: c.Timeouts.ticks(), mss: c.MSSClamp,
 			onNoBackend: c.OnNoBackend, onNoFlow: c.OnNoFlow, onBackendDown: c.OnBackendDown,
 			share: b.total.of(ref, c.MaxFlows > 0), most: limitOf(c.MaxFlows),
 			affinity: newAffinity(b.hasher, c),
@@ -208,6 +209,12 @@ func newBackend(s *Services, svc *service, c *BackendConfig, up func(service, ba
 	if svc.mode == DSR && be.found != fib.NoRoute && be.next.Addr.IsValid() && be.next.Addr != c.Address {
 		// Behind a gateway, which would route packets to the VIP straight back.
 		be.next, be.found = nil, fib.NoRoute
+	}
+	if be.found != fib.NoRoute {
+		be.mtu = be.next.MTU
+	}
+	if svc.mode.tunnels() {
+		be.dig(&s.config.Encap, svc.config)
 	}
 	return be
 }

@@ -28,6 +28,13 @@ const (
 	// node, has the VIP as an address that it doesn't announce, and answers the
 	// client directly.
 	DSR
+	// IPIP puts packets into IP packets to the backend, which takes them out, has
+	// the VIP as an address of its own, and answers the client directly. It may be
+	// behind routers, and of the other family than the VIP.
+	IPIP
+	// GUE is IPIP with a UDP and a GUE header in between, by whose ports network
+	// cards and routers tell flows apart that see only addresses in IPIP.
+	GUE
 )
 
 // A Method is how a new flow's backend is chosen.
@@ -75,7 +82,7 @@ const (
 // Names in the configuration, the default first.
 var (
 	protocols  = choices[Protocol]{"protocol", []choice[Protocol]{{TCP, "tcp"}, {UDP, "udp"}}}
-	modes      = choices[Mode]{"mode", []choice[Mode]{{NAT, "nat"}, {DSR, "dsr"}}}
+	modes      = choices[Mode]{"mode", []choice[Mode]{{NAT, "nat"}, {DSR, "dsr"}, {IPIP, "ipip"}, {GUE, "gue"}}}
 	methods    = choices[Method]{"method", []choice[Method]{{Maglev, "maglev"}, {RoundRobin, "roundrobin"}, {LeastConn, "leastconn"}}}
 	refusals   = choices[Refusal]{"refusal", []choice[Refusal]{{Reject, "reject"}, {Silence, "silence"}}}
 	affinities = choices[Affinity]{"persistence", []choice[Affinity]{{None, "none"}, {BySource, "source"}}}

@@ -25,6 +25,9 @@ type Config struct {
 	// interface i. Backends' packets from others are forged. 0: behind any.
 	ServerPlane uint64
 
+	// Encap is what services in ipip and gue share.
+	Encap EncapConfig
+
 	// ReturnToSender sends answers to the MAC address, VLAN and interface that
 	// the client's last packet came from, instead of asking the routing table.
 	ReturnToSender bool
@@ -70,6 +73,10 @@ type ServiceConfig struct {
 	// weight: MinSlowStart to MaxSlowStart, or 0 for at once.
 	SlowStart time.Duration
 
+	// MSSClamp is the most bytes a segment that a SYN passing by may ask for: the
+	// client's, and in nat the backend's too. 0 leaves them alone.
+	MSSClamp uint16
+
 	// OnNoBackend is what the client of a new flow gets when no backend may
 	// take it; OnNoFlow, nat only, what a TCP client gets that is in the middle
 	// of a connection of which there is no record.
@@ -86,7 +93,7 @@ type ServiceConfig struct {
 type BackendConfig struct {
 	Name     string // unique in its service; like a service's
 	Address  netip.Addr
-	Port     uint16 // 0: the service's, or of several that which the client asks for; dsr doesn't translate, so nothing else is allowed there
+	Port     uint16 // 0: the service's, or of several that which the client asks for; only nat translates: elsewhere nothing else is allowed
 	Weight   int    // share of new flows relative to the others', up to MaxWeight; 0 drains: established flows stay
 	MaxFlows int    // like the service's: beyond, new flows go to others
 	Backup   bool   // gets new flows only while no other is eligible
@@ -134,6 +141,7 @@ const (
 	MaxName        = 63
 	MinSlowStart   = time.Second
 	MaxSlowStart   = time.Hour
+	MinMSSClamp    = 536 // what a SYN asks for that names no size (RFC 9293 section 3.7.1)
 	MinTimeout     = 2 * time.Second
 	MinPersistence = 10 * time.Second
 	MaxTimeout     = 24 * time.Hour
@@ -160,6 +168,7 @@ func (c *Config) SetDefaults() {
 	setDefault(&c.Buckets, DefaultBuckets)
 	setDefault(&c.AnswerRate, DefaultAnswerRate)
 	c.Limits.setDefaults()
+	setDefault(&c.Encap.GUEPort, DefaultGUEPort)
 	for i := range c.Services {
 		s := &c.Services[i]
 		s.Timeouts.setDefaults()

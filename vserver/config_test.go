@@ -13,6 +13,8 @@ import (
 	"appliance/vserver/flows"
 )
 
+func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
 func TestValidate(t *testing.T) {
 	for _, tc := range []struct {
 		path   string // of the one field that is wrong; empty: none
@@ -88,6 +90,31 @@ func TestValidate(t *testing.T) {
 		{"vserver[0].backend[1].address", "10.1.0.1:80 is backend[0]", func(c *Config) {
 			c.Services[0].Backends[1].Address, c.Services[0].Backends[1].Port = addrs("10.1.0.1")[0], 80
 		}},
+		{"", "", func(c *Config) { c.Services[0].Mode, c.Services[0].Backends[1].Address = GUE, addrs("fd00:1::1")[0] }},
+		{"", "", func(c *Config) { c.Services[0].Mode, c.Encap.Sources = IPIP, c.Encap.Sources[:1] }},
+		{"", "", func(c *Config) { c.Encap.Sources = nil }},
+		{"vserver[0].backend[1].port", "ipip does not translate", func(c *Config) {
+			c.Services[0].Mode, c.Services[0].Backends[1].Port = IPIP, 81
+		}},
+		{"vserver[0].backend[1].address", "gue needs a prefix of the backend's family", func(c *Config) {
+			c.Services[0].Mode, c.Services[0].Backends[1].Address = GUE, addrs("fd00:1::1")[0]
+			c.Encap.Sources = c.Encap.Sources[:1]
+		}},
+		{"vserver[0].backend[1].address", "is in 10.1.0.2/31 of encap.sources", func(c *Config) {
+			c.Encap.Sources[0], c.Services = prefix("10.1.0.2/31"), c.Services[:1]
+		}},
+		{"nat.snips[0]", "is in 10.1.0.254/32 of encap.sources", func(c *Config) { c.Encap.Sources[0] = prefix("10.1.0.254/32") }},
+		{"vserver[0].vip", "is in 198.51.100.0/24 of encap.sources", func(c *Config) {
+			c.Encap.Sources[0], c.Services = prefix("198.51.100.0/24"), c.Services[:1]
+		}},
+		{"encap.sources[1]", "there is 10.200.1.0/24 already", func(c *Config) { c.Encap.Sources[1] = prefix("10.201.0.0/16") }},
+		{"encap.sources[0]", "no prefix", func(c *Config) { c.Encap.Sources[0] = netip.Prefix{} }},
+		{"encap.sources[0]", "write it as 10.200.1.0/24", func(c *Config) { c.Encap.Sources[0] = prefix("10.200.1.7/24") }},
+		{"encap.sources[0]", "/8 or longer", func(c *Config) { c.Encap.Sources[0] = prefix("32.0.0.0/7") }},
+		{"encap.sources[1]", "/16 or longer", func(c *Config) { c.Encap.Sources[1] = prefix("3ffe::/15") }},
+		{"encap.sources[0]", "write it as an IPv4 address", func(c *Config) { c.Encap.Sources[0] = prefix("::ffff:10.0.0.0/104") }},
+		{"encap.sources[1]", "route", func(c *Config) { c.Encap.Sources[1] = prefix("fe80::/64") }},
+		{"vserver[0].mss_clamp", "536 to 65535", func(c *Config) { c.Services[0].MSSClamp = 535 }},
 		{"vserver[0].timeouts.established", "2s to 24h", func(c *Config) { c.Services[0].Timeouts.Established = 25 * time.Hour }},
 		{"vserver[0].timeouts.unreplied", "2s to 24h", func(c *Config) { c.Services[0].Timeouts.Unreplied = time.Second }},
 		{"vserver[0].timeouts.half_closed", "no more than established", func(c *Config) {
@@ -190,7 +217,7 @@ func TestChoices(t *testing.T) {
 		t.Errorf("dsr: %v, %v", m, err)
 	}
 	err := m.UnmarshalText([]byte("DSR"))
-	if err == nil || err.Error() != `mode "DSR" is none of nat, dsr` || m != DSR {
+	if err == nil || err.Error() != `mode "DSR" is none of nat, dsr, ipip, gue` || m != DSR {
 		t.Errorf("DSR: %v, %v", m, err)
 	}
 	var p Protocol

@@ -32,15 +32,15 @@ func (h *Handler) ask(dst netip.Addr, next *fib.NextHop) {
 	h.wanted.ask(h.now, n)
 }
 
-// fits reports whether the packet is short enough for its next hop. If not, it
-// tells the sender, whose path MTU discovery needs that (RFC 1191, RFC 8201). The
+// fits reports whether the packet is short enough for its path, which takes mtu
+// bytes. If not, it tells the sender, whose path MTU discovery needs that (RFC 1191, RFC 8201). The
 // sender is told about IPv4 packets that might be fragmented too: the appliance
 // doesn't, and silence would be a black hole.
-func (h *Handler) fits(s *Services, p *engine.Packet, next *fib.NextHop) bool {
-	if p.End-p.L3 <= next.MTU {
+func (h *Handler) fits(s *Services, p *engine.Packet, mtu uint16) bool {
+	if p.End-p.L3 <= mtu {
 		return true
 	}
-	h.complain(s, p, packet.TooBig, packet.PacketTooBig, next.MTU)
+	h.complain(s, p, packet.TooBig, packet.PacketTooBig, mtu)
 	return false
 }
 

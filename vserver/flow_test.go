@@ -11,7 +11,7 @@ import (
 )
 
 func TestSYNs(t *testing.T) {
-	for _, mode := range []Mode{NAT, DSR} {
+	for _, mode := range allModes {
 		n := newNode(t, testConfig(mode, RoundRobin, 3))
 		syn := paths[0].open()
 		first := n.one(clientSide, syn).sent(t, serverSide).frame
@@ -27,7 +27,7 @@ func TestSYNs(t *testing.T) {
 		if again := n.one(clientSide, syn).sent(t, serverSide).frame; string(again) != string(first) {
 			t.Errorf("%v: a SYN after the client's reset, which may be forged, left the flow's way", mode)
 		}
-		if mode == DSR {
+		if mode != NAT {
 			continue
 		}
 		snip, backend := ends(t, first)
@@ -85,14 +85,14 @@ func TestSweepAfterAPause(t *testing.T) {
 
 func TestFullTable(t *testing.T) {
 	const capacity = 16
-	for _, mode := range []Mode{NAT, DSR} {
+	for _, mode := range allModes {
 		n := newSizedNode(t, testConfig(mode, Maglev, 4), capacity, 64)
 		for i := range capacity {
 			p := paths[0].from(i)
-			_, backend := ends(t, n.one(clientSide, p.open()).sent(t, serverSide).frame)
+			first := n.one(clientSide, p.open()).sent(t, serverSide).frame
 			if mode == NAT {
-				c := conn{n, p, backend, backend}
-				c.snip, _ = ends(t, n.one(clientSide, p.open()).frame)
+				c := conn{n: n, p: p}
+				c.snip, c.backend = ends(t, first)
 				n.one(serverSide, c.answer(pt.Flags("SA"), pt.SeqAck(100, 1))).sent(t, clientSide)
 			}
 			n.one(clientSide, p.open(pt.Flags("A"), pt.SeqAck(1, 101))).sent(t, serverSide)
@@ -114,9 +114,15 @@ func TestFullTable(t *testing.T) {
 }
 
 // Where hash says, also when the method is another: that is what other nodes do.
-func TestDSRMidFlowGoesByHash(t *testing.T) {
-	n := newNode(t, testConfig(DSR, RoundRobin, 5))
-	other := newNode(t, testConfig(DSR, Maglev, 5))
+func TestDirectMidFlowGoesByHash(t *testing.T) {
+	for _, mode := range directModes {
+		midFlowGoesByHash(t, mode)
+	}
+}
+
+func midFlowGoesByHash(t *testing.T, mode Mode) {
+	n := newNode(t, testConfig(mode, RoundRobin, 5))
+	other := newNode(t, testConfig(mode, Maglev, 5))
 	for i := range 50 {
 		p := paths[0].from(i)
 		here := n.one(clientSide, p.open(pt.Flags("A"))).sent(t, serverSide).frame

@@ -2,6 +2,7 @@ package vserver
 
 import (
 	"encoding/binary"
+	"fmt"
 	"testing"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 	pt "appliance/engine/packet/packettest"
 )
 
-// fuzzConfig has services of both modes, one without backends, one whose
+// fuzzConfig has services of all modes, one without backends, one whose
 // backends are behind a smaller MTU, one whose backend isn't resolved; and one on
 // several ports with limits, one on all ports of UDP that keeps clients.
 func fuzzConfig() Config {
@@ -26,6 +27,20 @@ func fuzzConfig() Config {
 			s.Backends = []BackendConfig{{Name: "b", Address: addrs(backend)[0], Weight: 1}}
 		}
 		cfg.Services = append(cfg.Services, s)
+	}
+	for i, tunnel := range []struct {
+		mode         Mode
+		vip, backend string
+	}{
+		{IPIP, "198.51.100.10", "10.1.0.1"}, {IPIP, "198.51.100.10", "fd00:1::1"}, {GUE, "198.51.100.10", "10.1.0.1"}, {GUE, "198.51.100.10", "fd00:1::1"},
+		{IPIP, "2001:db8:1::10", "10.1.0.1"}, {IPIP, "2001:db8:1::10", "fd00:1::1"}, {GUE, "2001:db8:1::10", "10.1.0.1"}, {GUE, "2001:db8:1::10", "fd00:1::1"},
+	} {
+		for _, proto := range []Protocol{TCP, UDP} {
+			cfg.Services = append(cfg.Services, ServiceConfig{
+				Name: fmt.Sprintf("%v-%v-%d", tunnel.mode, proto, i), VIP: addrs(tunnel.vip)[0], Port: PortRange(90 + i), Protocol: proto,
+				Mode: tunnel.mode, MSSClamp: 1300, Backends: []BackendConfig{{Name: "b", Address: addrs(tunnel.backend)[0], Weight: 1}},
+			})
+		}
 	}
 	limited, all := cfg.Services[0], cfg.Services[1]
 	limited.Name, limited.Port, limited.Method, limited.MaxFlows = "limited", Ports(100, 199), LeastConn, 2
@@ -54,6 +69,12 @@ func FuzzDecide(f *testing.F) {
 	}
 	for _, port := range []string{"79", "81", "82", "83", "84", "150"} {
 		f.Add(pt.TCP("192.0.2.7:1", "198.51.100.10:"+port, pt.Flags("S"), pt.PayloadSize(1400)), uint8(0), true)
+	}
+	for i := range 8 {
+		p := paths[i/4*2+i%2]
+		p.vip = p.vip[:len(p.vip)-2] + fmt.Sprint(90+i)
+		f.Add(p.open(pt.PayloadSize(30), pt.MSS(1460)), uint8(0), false)
+		f.Add(p.open(pt.PayloadSize(1430)), uint8(0), false)
 	}
 	f.Add(pt.Echo("192.0.2.7", "198.51.100.10"), uint8(0), false)
 	f.Add(pt.Echo("2001:db8:c::7", "2001:db8:1::10", pt.HopByHop(8)), uint8(0), false)
@@ -106,7 +127,36 @@ func judge(t *testing.T, frame []byte, o outcome) {
 	if o.Verdict != engine.Transmit || o.Out > serverSide || o.Reason != packet.OK {
 		t.Fatalf("verdict %d, interface %d, reason %v", o.Verdict, o.Out, o.Reason)
 	}
+	var before packet.Info
+	packet.Parse(frame, &before)
+	if o.Out == serverSide && o.End-o.L3 > before.End-before.L3 {
+		tunnelled(t, frame, &before, o)
+		return
+	}
 	wellFormed(t, frame, o.frame)
+}
+
+// tunnelled fails unless what left holds what came in, but for the segment size
+// in a SYN, and is no longer than a packet may be. A checksum that was wrong is
+// wrong outside too, where UDP over IPv6 has one.
+func tunnelled(t *testing.T, in []byte, before *packet.Info, o outcome) {
+	t.Helper()
+	if int(o.End-o.L3) > 1500 {
+		t.Fatalf("what left has %d bytes", o.End-o.L3)
+	}
+	sound := packet.VerifyL4(in, before)
+	_, inner, err := pt.Unwrap(o.frame)
+	if err != nil {
+		if sound || o.Flags&packet.FlagIPv6 == 0 || o.Proto != packet.ProtoUDP {
+			t.Fatalf("what left is bad: %v\n%x\n%x", err, in, o.frame)
+		}
+		return
+	}
+	wellFormed(t, in, inner)
+	was, is := in[before.L3:before.L4], inner[packet.EthernetSize:][:before.L4-before.L3]
+	if o.Flags&packet.FlagTagged == 0 && string(was) != string(is) {
+		t.Fatalf("IP header %x became %x", was, is)
+	}
 }
 
 // wellFormed fails unless what left parses, and its transport checksum is right

@@ -33,7 +33,7 @@ func TestGaugesProperty(t *testing.T) {
 					n.one(clientSide, paths[i%len(paths)].from(first+i).open())
 				}
 			case "reload":
-				mode := rapid.SampledFrom([]Mode{NAT, DSR}).Draw(rt, "mode")
+				mode := rapid.SampledFrom(allModes).Draw(rt, "mode")
 				cfg := testConfig(mode, RoundRobin, rapid.IntRange(0, 4).Draw(rt, "backends"))
 				cfg.Services = cfg.Services[rapid.IntRange(0, 3).Draw(rt, "gone"):]
 				cfg.SNIPs = cfg.SNIPs[rapid.IntRange(0, 1).Draw(rt, "SNIPs gone"):]

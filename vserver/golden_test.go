@@ -79,6 +79,10 @@ var goldens = map[string]struct {
 			n.one(clientSide, pieces[1])
 		}
 	}},
+	"ipip":       {testConfig(IPIP, Maglev, 3), tunnelScript},
+	"ipip_cross": {crossed(testConfig(IPIP, Maglev, 3)), tunnelScript},
+	"gue":        {testConfig(GUE, Maglev, 3), tunnelScript},
+	"gue_cross":  {crossed(testConfig(GUE, Maglev, 3)), tunnelScript},
 	"vlan": {vlanConfig(), func(n *testNode) {
 		p := paths[0]
 		p.client = "192.0.10.1:5000"
@@ -118,6 +122,18 @@ var goldens = map[string]struct {
 			n.one(clientSide, damaged(p.tooBig(p.build(p.vip, c.p.client))))
 		}
 	}},
+}
+
+// tunnelScript is clients of both families and protocols, with tags, marks and
+// lengths of all sorts.
+func tunnelScript(n *testNode) {
+	for i, p := range paths {
+		n.one(clientSide, p.from(i).open(pt.MSS(1460), pt.TOS(0xba)))
+		n.one(clientSide, p.from(i).open(pt.Flags("PA"), pt.TTL(1), pt.VLAN(10), pt.Priority(5), pt.PayloadSize(101)))
+		n.one(clientSide, p.from(i).open(pt.Flags("A"), pt.PayloadSize(1388)))
+		n.one(clientSide, p.from(i).open(pt.Flags("A"), pt.PayloadSize(1480), pt.DontFragment())) // never fits
+		n.one(clientSide, p.from(i).open(pt.Flags("FA")))
+	}
 }
 
 func vlanConfig() Config {

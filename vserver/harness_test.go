@@ -88,10 +88,20 @@ func compile(t testing.TB, in fib.Input) *fib.Table {
 	return table
 }
 
+// The modes, and those in which backends answer clients by themselves.
+var (
+	allModes    = []Mode{NAT, DSR, IPIP, GUE}
+	directModes = allModes[1:]
+	tunnelModes = allModes[2:]
+)
+
 // testConfig is a service of each protocol and family, all in one mode, with n
 // backends each.
 func testConfig(mode Mode, method Method, n int) Config {
-	cfg := Config{SNIPs: addrs("10.1.0.254", "10.1.0.253", "fd00:1::254", "fd00:1::253")}
+	cfg := Config{
+		SNIPs: addrs("10.1.0.254", "10.1.0.253", "fd00:1::254", "fd00:1::253"),
+		Encap: EncapConfig{Sources: []netip.Prefix{prefix("10.200.1.0/24"), prefix("fd00:200::/64")}},
+	}
 	for _, v := range []struct{ family, vip, backend string }{
 		{"4", "198.51.100.10", "10.1.0.%d"}, {"6", "2001:db8:1::10", "fd00:1::%x"},
 	} {

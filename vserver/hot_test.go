@@ -24,6 +24,11 @@ func TestNoAllocations(t *testing.T) {
 		"port range, limits":        {tcp("198.51.100.10:150", "S"), tcp("198.51.100.10:151", "S"), tcp("198.51.100.10:152", "S")},
 		"all ports, persistence":    {pt.UDP("192.0.2.7:1", "198.51.100.10:9")},
 		"over the limits":           flood(),
+		"ipip, 4 in 4":              {tcp("198.51.100.10:90", "S"), tcp("198.51.100.10:90", "A")},
+		"gue, 4 in 6":               {pt.TCP("192.0.2.7:1", "198.51.100.10:93", pt.Flags("S"), pt.MSS(1460)), tcp("198.51.100.10:93", "A")},
+		"ipip, 6 in 4":              {pt.UDP("[2001:db8:c::7]:5", "[2001:db8:1::10]:94", pt.VLAN(10))},
+		"gue, 6 in 6":               {pt.UDP("[2001:db8:c::7]:5", "[2001:db8:1::10]:97", pt.PayloadSize(999))},
+		"gue, too big":              {pt.UDP("[2001:db8:c::7]:5", "[2001:db8:1::10]:97", pt.PayloadSize(1440))},
 		"no service":                {tcp("198.51.100.10:79", "S")},
 		"no backend":                {tcp("198.51.100.10:82", "S")},
 		"no flow":                   {p4.from(9).open(pt.Flags("A"))},
@@ -132,7 +137,7 @@ func TestInlining(t *testing.T) {
 	}
 	for _, f := range []string{
 		"destination", "source", "forwardKey", "returnKey", "drop", "begins", "portTag",
-		"(*index).find", "(*hopCache).noted", "ttl", "(*service).byHash", "(*limiter).open", "(*admission).admit", "(*Handler).fits", "(*Services).severed", "(*counters).packet",
+		"(*index).find", "(*hopCache).noted", "ttl", "(*service).byHash", "(*limiter).open", "(*admission).admit", "(*Handler).fits", "(*Services).severed", "(*service).clamp", "entropy", "(*counters).packet",
 	} {
 		if !strings.Contains(string(out), fmt.Sprintf("can inline %s\n", f)) {
 			t.Errorf("%s is not inlined any more", f)

@@ -18,13 +18,14 @@ func (h *Handler) toBackend(s *Services, p *engine.Packet, frame []byte, svc *se
 		h.strand(p, be.config.Address, be.next, be.found)
 		return
 	}
-	if !h.fits(s, p, be.next) {
+	if !h.fits(s, p, be.mtu) {
 		return
 	}
 	if s.config.ReturnToSender {
 		s.note(r, p, frame)
 	}
 	h.track(svc, be, p, frame, r)
+	svc.clamp(frame, &p.Info)
 	h.count.packet(r.Service, r.Backend, int(p.End-p.L3))
 	if p.Flags&packet.FlagFragment != 0 {
 		h.renumber(p, frame, &s.snips[r.SNIP].addr, &be.addr)
@@ -74,12 +75,13 @@ func (h *Handler) back(s *Services, p *engine.Packet) {
 			return
 		}
 	}
-	if !h.fits(s, p, next) {
+	if !h.fits(s, p, next.MTU) {
 		return
 	}
 	if p.Flags&packet.FlagLater == 0 && r.Track(h.tick, &svc.timeouts, flows.Server, frame[p.L4:p.End]) {
 		h.count.turned(r)
 	}
+	svc.clamp(frame, &p.Info)
 	h.count.packet(r.Service, r.Backend, int(p.End-p.L3))
 	if p.Flags&packet.FlagFragment != 0 {
 		h.renumber(p, frame, &svc.vip, &r.Client)

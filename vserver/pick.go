@@ -29,7 +29,7 @@ func (h *Handler) serve(s *Services, p *engine.Packet, svc *service) {
 		drop(p, packet.BadSource)
 		return
 	}
-	if svc.mode == DSR {
+	if svc.mode != NAT {
 		h.direct(s, p, frame, svc, r, &key)
 		return
 	}

@@ -3,6 +3,7 @@ package vserver
 import (
 	"net/netip"
 
+	"appliance/engine/packet"
 	"appliance/internal/fib"
 	"appliance/vserver/flows"
 )
@@ -46,6 +47,7 @@ type service struct {
 	onNoBackend   Refusal
 	onNoFlow      Refusal
 	onBackendDown Demise
+	mss           uint16   // the most that SYNs may ask for; 0: anything
 	vip           [16]byte // IPv4-mapped if IPv4
 	timeouts      flows.Timeouts
 
@@ -70,7 +72,9 @@ type backend struct {
 	ref    flows.Ref
 	next   *fib.NextHop // valid unless found is NoRoute
 	found  fib.Result
+	mtu    uint16 // longest packet of a client that fits its path, inside of the tunnel if there is one; valid unless found is NoRoute
 
+	tunnel  *packet.Tunnel // ipip, gue: what puts packets into others to it; else nil
 	config  *BackendConfig // nil: the slot is vacant
 	service uint32         // slot
 	step    int            // how far its slow start has come; 0: not up

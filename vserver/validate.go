@@ -26,6 +26,7 @@ func (e *FieldError) Error() string { return "vserver: config: " + e.Path + ": "
 // each a *FieldError. It judges c as it will be once SetDefaults was called.
 func (c *Config) Validate() error {
 	v := validator{
+		encap: &c.Encap,
 		snips: map[netip.Addr]bool{}, vips: map[netip.Addr]bool{},
 		ports: map[portsKey]*portSpans{}, names: map[string]int{},
 	}
@@ -39,6 +40,7 @@ func (c *Config) Validate() error {
 	v.checkLimits(&c.Limits)
 	check(&v, "answers.on_no_service", &refusals, c.OnNoService)
 	v.checkSNIPs(c.SNIPs)
+	v.checkSources(c.Encap.Sources)
 	v.count("vserver", len(c.Services), MaxServices)
 	backends := 0
 	for i := range c.Services {
@@ -54,6 +56,7 @@ func (c *Config) Validate() error {
 // A validator collects what is wrong, and remembers what must be unique.
 type validator struct {
 	errs  []error
+	encap *EncapConfig
 	snips map[netip.Addr]bool
 	vips  map[netip.Addr]bool
 	ports map[portsKey]*portSpans // -> indices of the services, as slots
@@ -106,6 +109,7 @@ func (v *validator) checkSNIPs(snips []netip.Addr) {
 		if v.checkAddr(path, a) && v.snips[a] {
 			v.fail(path, "%s is listed twice", a)
 		}
+		v.checkOutside(path, a)
 		v.snips[a] = true
 	}
 }
@@ -136,6 +140,7 @@ func (v *validator) checkService(i int, s *ServiceConfig) {
 	v.checkSpares(path, s)
 	v.checkPersistence(path+".persistence", s)
 	v.checkTimeouts(path+".timeouts", &s.Timeouts)
+	v.checkClamp(path+".mss_clamp", s.MSSClamp)
 	v.count(path+".backend", len(s.Backends), MaxBackends)
 	names, addrs := map[string]int{}, map[netip.AddrPort]int{}
 	for j := range s.Backends {
@@ -148,6 +153,7 @@ func (v *validator) checkVIP(path string, i int, s *ServiceConfig) {
 	if v.snips[s.VIP] {
 		v.fail(path+".vip", "%s is in nat.snips: a SNIP serves nothing else", s.VIP)
 	}
+	v.checkOutside(path+".vip", s.VIP)
 	if s.Mode == NAT && !v.hasSNIP(s.VIP) {
 		v.fail(path+".mode", "nat needs an address of the VIP's family in nat.snips")
 	}
@@ -173,8 +179,8 @@ func (v *validator) checkBackend(path string, s *ServiceConfig, j int, names map
 	}
 	v.between(path+".weight", b.Weight, 0, MaxWeight)
 	v.between(path+".max_flows", b.MaxFlows, 0, MaxFlowLimit)
-	if s.Mode == DSR && b.Port != 0 && PortRange(b.Port) != s.Port {
-		v.fail(path+".port", "%d: dsr does not translate ports; leave it out", b.Port)
+	if s.Mode != NAT && b.Port != 0 && PortRange(b.Port) != s.Port {
+		v.fail(path+".port", "%d: %v does not translate ports; leave it out", b.Port, s.Mode)
 	}
 	if !v.checkAddr(path+".address", b.Address) {
 		return
@@ -188,8 +194,12 @@ func (v *validator) checkBackend(path string, s *ServiceConfig, j int, names map
 	} else {
 		addrs[at] = j
 	}
+	v.checkOutside(path+".address", b.Address)
+	if s.Mode.tunnels() {
+		v.checkTunnel(path+".address", s.Mode, b.Address)
+	}
 	switch {
-	case s.VIP.IsValid() && b.Address.Is4() != s.VIP.Is4():
+	case s.VIP.IsValid() && b.Address.Is4() != s.VIP.Is4() && !s.Mode.tunnels():
 		v.fail(path+".address", "%s: give an address of the VIP's family", b.Address)
 	case b.Address == s.VIP:
 		v.fail(path+".address", "%s is the VIP: give the server's own address", b.Address)

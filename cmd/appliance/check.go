@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,8 @@ func newCheck(e env) *cobra.Command {
 		Use:   "check",
 		Short: "Check a configuration file, and say what a reload would change",
 		Long: `Check a configuration file. All problems are listed at once, each with its line.
-Nothing is started and nothing is touched.
+Nothing is started and nothing is touched. Where the interfaces that the file names
+exist, their MTU must suffice for it too.
 
 With --against, also list what changes from that other file to this one, and what of
 it needs a restart.`,
@@ -27,7 +29,7 @@ it needs a restart.`,
   appliance check -c new.toml --against /etc/appliance.toml`,
 		Args: exactly(0),
 		RunE: func(*cobra.Command, []string) error {
-			cfg, err := config.Load(path)
+			cfg, err := config.LoadHere(path, mtu)
 			if err != nil {
 				return usageError{err}
 			}
@@ -46,6 +48,15 @@ it needs a restart.`,
 	configFlag(c, &path)
 	c.Flags().StringVar(&against, "against", "", "configuration file to compare with")
 	return c
+}
+
+// mtu returns the MTU of one of this machine's interfaces, and whether it is there.
+func mtu(iface string) (int, bool) {
+	i, err := net.InterfaceByName(iface)
+	if err != nil {
+		return 0, false
+	}
+	return i.MTU, true
 }
 
 func printDiff(e env, was, is *config.Config) {

@@ -47,7 +47,7 @@ func TestCheckBad(t *testing.T) {
 	text = strings.Replace(text, `address = "10.2.3.1"`, `address = "10.2.3"`, 1)
 	path := file(t, "bad.toml", text)
 	want := path + ":7: vserver[0].port: 0: give 1 to 65535, a range like \"8000-8099\", or \"*\" for all ports\n" +
-		path + `:10: vserver[0].prot: unknown key (did you mean "port"?): vserver[0] has name, vip, port, protocol, mode, method, on_no_backend, on_no_flow, on_backend_down, max_flows, min_healthy, slow_start, backend, health, timeouts, persistence` + "\n" +
+		path + `:10: vserver[0].prot: unknown key (did you mean "port"?): vserver[0] has name, vip, port, protocol, mode, method, on_no_backend, on_no_flow, on_backend_down, max_flows, min_healthy, slow_start, mss_clamp, backend, health, timeouts, persistence` + "\n" +
 		path + `:14: vserver[0].backend[0].address: "10.2.3" is no IP address: give one, like "192.0.2.1" or "2001:db8::1"` + "\n"
 	appliance(t, "check", "-c", path).want(t, exitUsage, "", want)
 	appliance(t, "run", "-c", path).want(t, exitUsage, "", want) // and nothing is started

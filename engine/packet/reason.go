@@ -52,6 +52,7 @@ const (
 	SourceLimit   // over the source's limit of new flows
 	TTLExceeded   // TTL or hop limit would reach zero
 	TooBig        // the packet does not fit the egress MTU
+	NoHeadroom    // ipip, gue: the driver left no room in front of the frame for more headers
 	ICMPUnhandled // an ICMP type that a virtual server doesn't answer or translate
 	ICMPNoFlow    // an ICMP error about a flow that nobody knows
 	RateLimited   // an answer (RST, ICMP) was due but over its rate limit
@@ -103,6 +104,7 @@ var reasonNames = [Reasons]string{
 	SourceLimit:    "source_limit",
 	TTLExceeded:    "ttl_exceeded",
 	TooBig:         "too_big",
+	NoHeadroom:     "no_headroom",
 	ICMPUnhandled:  "icmp_unhandled",
 	ICMPNoFlow:     "icmp_no_flow",
 	RateLimited:    "rate_limited",

@@ -193,8 +193,9 @@ func (t *Tunnel) wrap6(outer, inner []byte, info *Info, entropy, host uint32, po
 // describe makes info describe the outer packet, and the frame say its family.
 func (t *Tunnel) describe(frame []byte, info *Info, port uint16) {
 	info.End += uint16(t.size)
-	info.Flags &^= FlagIPv6 | FlagFragment | FlagPorts
+	info.Flags &^= FlagIPv6 | FlagFragment | FlagLater | FlagICMPError | FlagPorts
 	info.SrcPort, info.DstPort, info.TCPFlags, info.ICMPType = 0, 0, 0, 0
+	info.QuoteL4, info.QuoteEnd, info.QuoteProto = 0, 0, 0
 	typ := uint16(EtherTypeIPv4)
 	if t.v6 {
 		typ = EtherTypeIPv6
@@ -230,8 +231,8 @@ func tosOf(ip []byte, info *Info) uint8 {
 // same. (Linux does likewise: "LCO" in its checksum-offloads.rst.)
 func packetSum(ip []byte, info *Info) uint32 {
 	n := info.End - info.L4
-	if info.Flags&FlagPorts == 0 {
-		return Sum(ip, 0)
+	if info.Flags&(FlagPorts|FlagFragment|FlagICMPError) != FlagPorts {
+		return Sum(ip, 0) // a fragment's transport checksum covers the others too
 	}
 	if udp := UDP(ip[info.L4-info.L3:]); info.Proto == ProtoUDP && (udp.Checksum() == 0 || udp.Len() != n) {
 		return Sum(ip, 0) // none, or behind it are bytes that it doesn't cover

@@ -128,6 +128,29 @@ func FuzzWrap(f *testing.F) {
 	})
 }
 
+// A fragment's ports may be known, but its transport checksum is about the whole
+// datagram: the one outside has to read the fragment.
+func TestWrapFragmentsWhosePortsAreKnown(t *testing.T) {
+	for name, c := range tunnels() {
+		whole := udp4(packettest.PayloadSize(200))
+		if c.Inner6 {
+			whole = udp6(packettest.PayloadSize(200))
+		}
+		for i, piece := range packettest.Cut(whole, 7, 64, 128) {
+			buf := append(make([]byte, c.Overhead()), piece...)
+			var info Info
+			if why := Parse(piece, &info); why != OK {
+				t.Fatal(why)
+			}
+			info.Flags |= FlagPorts
+			NewTunnel(&c).Wrap(buf, c.Overhead(), &info, 1)
+			if _, _, err := packettest.Unwrap(buf); err != nil {
+				t.Errorf("%s, fragment %d: %v", name, i, err)
+			}
+		}
+	}
+}
+
 // A damaged packet must not become a sound one: the far end drops it for the
 // checksum outside, or else its host for the one inside.
 func TestWrapKeepsDamage(t *testing.T) {

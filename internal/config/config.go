@@ -20,6 +20,7 @@ type Config struct {
 	RSS        RSS         `toml:"rss"`
 	Interfaces []Interface `toml:"interface"`
 	NAT        NAT         `toml:"nat"`
+	Encap      Encap       `toml:"encap"`
 	Answers    Answers     `toml:"answers"`
 	Deny       Deny        `toml:"deny"`
 	Limits     Limits      `toml:"limits"`
@@ -77,6 +78,13 @@ type NAT struct {
 	ReturnToSender bool         `toml:"return_to_sender"`
 }
 
+// Encap is what the virtual servers in modes ipip and gue share. Its fields are
+// those of vserver.EncapConfig.
+type Encap struct {
+	Sources []netip.Prefix `toml:"sources"`
+	GUEPort uint16         `toml:"gue_port"`
+}
+
 // Answers are the packets that the node makes up itself.
 type Answers struct {
 	OnNoService vserver.Refusal `toml:"on_no_service"`
@@ -117,6 +125,7 @@ type VServer struct {
 	MaxFlows      int               `toml:"max_flows"` // 0: no limit
 	MinHealthy    int               `toml:"min_healthy"`
 	SlowStart     time.Duration     `toml:"slow_start"` // 0: none
+	MSSClamp      uint16            `toml:"mss_clamp"`  // 0: none
 	Backends      []Backend         `toml:"backend"`
 	Health        Health            `toml:"health"`
 	Timeouts      Timeouts          `toml:"timeouts"`
@@ -193,6 +202,7 @@ func Default() *Config {
 		},
 		RSS:     RSS{StateFile: "/var/lib/appliance/rss.key", Buckets: vserver.DefaultBuckets, Hardware: HardwareRSSAuto},
 		NAT:     NAT{SNIPs: []netip.Addr{}},
+		Encap:   Encap{Sources: []netip.Prefix{}, GUEPort: vserver.DefaultGUEPort},
 		Answers: Answers{Rate: vserver.DefaultAnswerRate},
 		Deny:    Deny{Prefixes: []Denied{}},
 		Limits:  Limits{SourcePrefix4: vserver.DefaultSourcePrefix4, SourcePrefix6: vserver.DefaultSourcePrefix6},

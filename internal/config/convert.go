@@ -36,6 +36,7 @@ func (c *Config) Services() vserver.Config {
 		Services:       services,
 		SNIPs:          c.NAT.SNIPs,
 		ServerPlane:    c.serverPlane(),
+		Encap:          vserver.EncapConfig(c.Encap),
 		Buckets:        c.RSS.Buckets,
 		ReturnToSender: c.NAT.ReturnToSender,
 		OnNoService:    c.Answers.OnNoService,
@@ -64,6 +65,7 @@ func (s *VServer) service() vserver.ServiceConfig {
 		Mode: s.Mode, Method: s.Method, Backends: backends, Timeouts: vserver.Timeouts(s.Timeouts),
 		OnNoBackend: s.OnNoBackend, OnNoFlow: s.OnNoFlow, OnBackendDown: s.OnBackendDown, MaxFlows: s.MaxFlows,
 		MinHealthy: s.MinHealthy, SlowStart: s.SlowStart, Persistence: vserver.Persistence(s.Persistence),
+		MSSClamp: s.MSSClamp,
 	}
 }
 

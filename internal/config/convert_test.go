@@ -44,9 +44,12 @@ func checkAccepted(t testing.TB, cfg *Config) {
 }
 
 func TestConversionsKeepEverything(t *testing.T) {
-	cfg, err := Parse("test.toml", []byte(strings.Replace(base, "[[", "return_to_sender = true\n[[", 1)+`
+	cfg, err := Parse("test.toml", []byte(strings.NewReplacer("[[interface]]\nname = \"eth0\"", "return_to_sender = true\n[[interface]]\nname = \"eth0\"", "port = 80", "port = 80\nmss_clamp = 1400").Replace(base)+`
 port = 8080
 weight = 3
+[encap]
+sources = ["10.200.0.0/24", "fd00:200::/64"]
+gue_port = 7000
 [vserver.health]
 type = "http"
 host = "example.org"
@@ -75,8 +78,11 @@ buckets = 1024
 	if s.Buckets != 1024 || s.AnswerRate != 5 || s.OnNoService != vserver.Silence || len(s.SNIPs) != 2 || !s.ReturnToSender || s.ServerPlane != 0b10 {
 		t.Errorf("vserver: %+v", s)
 	}
+	if e := s.Encap; len(e.Sources) != 2 || e.Sources[1].String() != "fd00:200::/64" || e.GUEPort != 7000 {
+		t.Errorf("encap: %+v", e)
+	}
 	web := s.Services[0]
-	if web.Name != "web" || web.VIP.String() != "203.0.113.10" || web.Port != 80 || web.Timeouts.Replied != 7*time.Second {
+	if web.Name != "web" || web.VIP.String() != "203.0.113.10" || web.Port != 80 || web.Timeouts.Replied != 7*time.Second || web.MSSClamp != 1400 {
 		t.Errorf("virtual server: %+v", web)
 	}
 	if b := web.Backends[0]; b.Name != "web1" || b.Address.String() != "10.2.3.1" || b.Port != 8080 || b.Weight != 3 {

@@ -156,6 +156,12 @@ func (d *decoder) text(path string, into reflect.Value, v any) {
 			d.add(path, "%q is no IP address: give one, like %s", s, example(into))
 		}
 		*to = addr
+	case *netip.Prefix:
+		prefix, err := netip.ParsePrefix(s)
+		if err != nil {
+			d.add(path, "%q is no prefix: give an address and its length in bits, like %s", s, example(into))
+		}
+		*to = prefix
 	case encoding.TextUnmarshaler:
 		if err := to.UnmarshalText([]byte(s)); err != nil {
 			d.add(path, "%v", err)
@@ -184,6 +190,8 @@ func example(into reflect.Value) string {
 		return `"192.0.2.1" or "2001:db8::1"`
 	case *vserver.PortRange:
 		return `"8000-8099", or a port without quotes`
+	case *netip.Prefix:
+		return `"10.200.1.0/24" or "fd00:200::/64"`
 	case interface{ choices() []string }:
 		return fmt.Sprintf("%q", to.choices()[0])
 	case encoding.TextUnmarshaler:

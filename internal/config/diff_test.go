@@ -22,6 +22,8 @@ func TestDiff(t *testing.T) {
 		{"vserver renamed", replace(`"app"`, `"api"`), []string{
 			"vserver[app]: removed (203.0.113.11 port 80/tcp)", "vserver[api]: added (203.0.113.11 port 80/tcp)"}, nil},
 		{"snips", replace(`, "fd00::1"`, ""), []string{"nat.snips: [10.2.2.1], was [10.2.2.1 fd00::1]"}, nil},
+		{"encap", more + "[encap]\nsources = [\"10.200.0.0/24\"]\ngue_port = 7000", []string{
+			"encap.sources: [10.200.0.0/24], was []", "encap.gue_port: 7000, was 6080"}, nil},
 		{"timeouts and checks", more + "[vserver.health]\ntype = \"none\"\n[vserver.timeouts]\nreplied = \"10s\"", []string{
 			"vserver[app].health.type: none, was tcp", "vserver[app].timeouts.replied: 10s, was 5m0s"}, nil},
 		{"denied", more + "[deny]\nprefixes = [\"10.0.0.0/8\", \"2001:db8::1\"]", []string{"deny.prefixes: [10.0.0.0/8 2001:db8::1/128], was []"}, nil},

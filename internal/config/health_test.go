@@ -32,8 +32,8 @@ func certificate(t *testing.T) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-// parse reads base with a health check.
-func parse(t *testing.T, check string) *Config {
+// parseCheck reads base with a health check.
+func parseCheck(t *testing.T, check string) *Config {
 	t.Helper()
 	cfg, err := Parse("test.toml", []byte(base+"[vserver.health]\n"+check))
 	if err != nil {
@@ -74,7 +74,7 @@ func TestChecksKeepEverything(t *testing.T) {
 	} {
 		want := health.DefaultCheck(c.kind)
 		c.change(&want)
-		if got := parse(t, c.text).Checks()["web"]; got != want {
+		if got := parseCheck(t, c.text).Checks()["web"]; got != want {
 			t.Errorf("%s: %+v, want %+v", c.text, got, want)
 		}
 	}
@@ -90,7 +90,7 @@ func TestNewCertificatesAreAChange(t *testing.T) {
 		if err := os.WriteFile(file, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cfgs[i] = parse(t, fmt.Sprintf("type = \"https\"\nca_file = %q", file))
+		cfgs[i] = parseCheck(t, fmt.Sprintf("type = \"https\"\nca_file = %q", file))
 	}
 	if changes, _ := Diff(cfgs[0], cfgs[1]); len(changes) != 0 {
 		t.Errorf("the same certificates: %v", changes)

@@ -20,6 +20,15 @@ const maxSize = 64 << 20
 // Load reads and checks a configuration file. The error is an *Error, which
 // lists all that is wrong with the file, or says why it can't be read.
 func Load(path string) (*Config, error) {
+	data, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, data)
+}
+
+// read reads a file that is not too large.
+func read(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("config: load: %w", err)
@@ -32,12 +41,15 @@ func Load(path string) (*Config, error) {
 	if len(data) > maxSize {
 		return nil, fmt.Errorf("config: load: %s is larger than %d MiB", path, maxSize>>20)
 	}
-	return Parse(path, data)
+	return data, nil
 }
 
 // Parse checks a configuration. The error is an *Error that lists all that is
 // wrong, under the given file name.
-func Parse(name string, data []byte) (*Config, error) {
+func Parse(name string, data []byte) (*Config, error) { return parse(name, data, nil) }
+
+// parse is Parse, unless mtu is nil for a machine: see LoadHere.
+func parse(name string, data []byte, mtu func(iface string) (int, bool)) (*Config, error) {
 	lines, tooDeep := locate(string(data))
 	d := decoder{problems{lines: lines, known: make(map[string]bool)}}
 	if tooDeep > 0 {
@@ -53,6 +65,9 @@ func Parse(name string, data []byte) (*Config, error) {
 	d.table("", reflect.ValueOf(cfg).Elem(), tree)
 	cfg.complete(&d.problems)
 	cfg.validate(&d.problems)
+	if mtu != nil {
+		cfg.validateMTU(&d.problems, mtu)
+	}
 	if err := d.err(name); err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ const manual = "../../appliance.toml"
 // have no default (or, those of the further virtual servers, to show what else
 // there is).
 var noDefault = []string{
-	"node.name", "interface[0].name", "nat.snips",
+	"node.name", "interface[0].name", "nat.snips", "encap.sources",
 	"vserver[0].name", "vserver[0].vip", "vserver[0].port",
 	"vserver[0].backend[0].name", "vserver[0].backend[0].address",
 	"vserver[1].name", "vserver[1].vip", "vserver[1].port", "vserver[1].health.type",

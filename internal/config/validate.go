@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,6 +40,7 @@ func (c *Config) validate(p *problems) {
 	c.Deny.validate(p)
 	p.between("limits.source_prefix_ipv4", c.Limits.SourcePrefix4, 1, 32)
 	p.between("limits.source_prefix_ipv6", c.Limits.SourcePrefix6, 1, 128)
+	p.between("encap.gue_port", int(c.Encap.GUEPort), 1, math.MaxUint16)
 	if s := c.API.Socket; !filepath.IsAbs(s) || len(s) > maxSocket {
 		p.add("api.socket", "%q: give an absolute path of at most %d characters", s, maxSocket)
 	}

@@ -40,6 +40,7 @@ type Node struct {
 	changing sync.Mutex // held while services change: by the control loop or by Reload
 	want     Services   // in force
 	builder  *vserver.Builder
+	narrow   []vserver.Narrow // what was said of the services in force
 
 	mu         sync.Mutex // guards what follows, for moments only: status must not wait for a change
 	ifaces     []*iface   // the list never changes
@@ -185,6 +186,9 @@ func (n *Node) apply(want Services) error {
 	if err := want.notOwn(n.host.Current().Addresses); err != nil {
 		return err
 	}
+	if err := want.dedicated(n.host.Current().Addresses); err != nil {
+		return err
+	}
 	err := n.host.SetSNIPs(want.Services.SNIPs)
 	wrong := errors.Is(err, netstate.ErrBadSNIP) || errors.Is(err, netstate.ErrNotDedicated)
 	if starting := n.services == nil; err != nil && (starting || wrong) {
@@ -223,6 +227,7 @@ func (n *Node) finishes() bool {
 
 // publish hands a new snapshot to the engines.
 func (n *Node) publish(services *vserver.Services) {
+	n.noteNarrow(services.Narrow())
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.services = services

@@ -7,8 +7,10 @@ import (
 	"appliance/vserver/flows"
 )
 
-// direct carries a client's packet to its flow's backend as it is: only the
-// link-layer addresses change, not even the TTL. r is nil for a new flow.
+// direct carries a client's packet to its flow's backend in the modes in which
+// that answers the client by itself. The packet stays as it is, even the TTL: in
+// dsr the link-layer addresses change, in ipip and gue headers go in front of
+// it. r is nil for a new flow.
 func (h *Handler) direct(s *Services, p *engine.Packet, frame []byte, svc *service, r *flows.Record, key *flows.ForwardKey) {
 	if r == nil && svc.pool == nil {
 		h.refuse(s, p, packet.NoBackend, svc.onNoBackend)
@@ -26,14 +28,24 @@ func (h *Handler) direct(s *Services, p *engine.Packet, frame []byte, svc *servi
 		h.strand(p, be.config.Address, be.next, be.found)
 		return
 	}
-	if !h.fits(s, p, be.next) {
+	if !h.fits(s, p, be.mtu) {
 		return
 	}
 	if r != nil {
 		h.track(svc, be, p, frame, r)
 	}
+	svc.clamp(frame, &p.Info)
 	h.count.packet(svc.ref, be.ref, int(p.End-p.L3))
-	h.send(p, frame, be.next)
+	h.carry(p, be)
+}
+
+// carry sends a packet that is for the VIP to a backend which has it too, by its
+// link-layer address or in a tunnel. The packet has room in either, and the
+// backend a complete next hop.
+func (h *Handler) carry(p *engine.Packet, be *backend) {
+	if be.tunnel == nil || h.encapsulate(p, be.tunnel) {
+		h.send(p, h.arena.Bytes(p.Segment), be.next)
+	}
 }
 
 // list makes the record of a packet that has none, and returns it with the
