@@ -48,6 +48,7 @@ var (
 	coreClient  = netip.MustParseAddr("198.18.0.0")
 	coreBackend = netip.MustParseAddr("192.0.2.1")   // the first
 	coreSNIP    = netip.MustParseAddr("192.0.2.101") // the first
+	coreSources = netip.MustParsePrefix("198.51.100.0/24")
 )
 
 // With this many SNIPs and backends a bucket has room for about 2,000 flows, of
@@ -145,7 +146,10 @@ func coreServices(cfg coreConfig) vserver.Config {
 			Name: fmt.Sprintf("b%d", i), Address: nth(coreBackend, i), Weight: 1,
 		})
 	}
-	all := vserver.Config{Services: []vserver.ServiceConfig{s}}
+	all := vserver.Config{
+		Services: []vserver.ServiceConfig{s},
+		Encap:    vserver.EncapConfig{Sources: []netip.Prefix{coreSources}},
+	}
 	for i := range coreSNIPs {
 		all.SNIPs = append(all.SNIPs, nth(coreSNIP, i))
 	}

@@ -20,7 +20,7 @@ var pipelineLoads = []struct {
 var pipelineModes = []struct {
 	name string
 	mode vserver.Mode
-}{{"dsr", vserver.DSR}, {"nat", vserver.NAT}}
+}{{"dsr", vserver.DSR}, {"nat", vserver.NAT}, {"ipip", vserver.IPIP}, {"gue", vserver.GUE}}
 
 const (
 	// pipelineCapacity is the flow table's capacity at either load: what a node

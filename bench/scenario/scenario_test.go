@@ -81,9 +81,10 @@ func TestHash(t *testing.T) {
 func TestPipeline(t *testing.T) {
 	res := short(t, "pipeline", quiet, time.Millisecond)
 	for _, load := range []string{"10k", "1m"} {
-		want(t, res, "pipeline_dsr_"+load, "pipeline_nat_"+load, "cacheline_"+load, "hotline_"+load, "port_"+load)
-		for _, mode := range []string{"dsr", "nat"} {
+		want(t, res, "cacheline_"+load, "hotline_"+load, "port_"+load)
+		for _, mode := range []string{"dsr", "nat", "ipip", "gue"} {
 			name := "pipeline_" + mode + "_" + load
+			want(t, res, name)
 			if a := res.Figures[name+"_allocs"]; a.Min != 0 || a.Runs == 0 {
 				t.Errorf("%s allocates: %+v", name, a)
 			}
