@@ -25,6 +25,7 @@ Exit status 1 if any request failed. Needs root.`,
 		Example: `  appliance demo
   appliance demo --mode dsr --ipv6 --backends 4 --duration 30s
   appliance demo --fragments --ipv6
+  appliance demo --mode gue --ipv6
   appliance demo --json | jq .requests`,
 		Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -54,7 +55,7 @@ Exit status 1 if any request failed. Needs root.`,
 	f.IntVar(&o.Backends, "backends", o.Backends, "real servers")
 	f.IntVar(&o.Clients, "clients", o.Clients, "hosts that send requests")
 	f.DurationVar(&o.Duration, "duration", o.Duration, "how long requests are sent")
-	f.StringVar(&o.Mode, "mode", o.Mode, "how packets reach backends: nat or dsr")
+	f.StringVar(&o.Mode, "mode", o.Mode, "how packets reach backends: nat, dsr, ipip or gue")
 	f.BoolVar(&o.IPv6, "ipv6", o.IPv6, "drive the VIP's IPv6 address too")
 	f.BoolVar(&o.Fragments, "fragments", o.Fragments, "send datagrams of 100 to 60,000 bytes too, which travel in fragments")
 	f.StringVar(&o.Fault, "fault", o.Fault, "what happens to a node meanwhile: none")

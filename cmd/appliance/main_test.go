@@ -145,7 +145,7 @@ func TestUsageErrors(t *testing.T) {
 		{"deny add web", `appliance: "web" is no prefix: give one, like 198.51.100.0/24 or 2001:db8::/32, or an address`},
 		{"deny add 10.0.0.0/8 --for 0s", "appliance: --for 0s: give a duration above zero, or leave it out"},
 		{"deny remove ::/0", "appliance: ::/0 holds the IPv4-mapped addresses, all of IPv4: give 2000::/3 for all of IPv6 that hosts have"},
-		{"demo --mode teleport", `appliance: demo: mode "teleport" is none of ["nat" "dsr"]`},
+		{"demo --mode teleport", `appliance: demo: mode "teleport" is none of ["nat" "dsr" "ipip" "gue"]`},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			appliance(t, strings.Fields(c.args)...).want(t, exitUsage, "", c.want+"\n")

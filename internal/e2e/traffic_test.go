@@ -197,9 +197,9 @@ func refused(t *testing.T, l *lab.Lab, opts lab.NodeOptions, words ...string) {
 // that isn't there, as they do unless told otherwise: the node finishes
 // checksums, and the kernel segments what goes to an interface with XDP.
 func TestSendersWithOffloads(t *testing.T) {
-	for _, mode := range []string{"nat", "dsr"} {
+	for _, mode := range []string{"nat", "dsr", "ipip", "gue"} {
 		t.Run(mode, func(t *testing.T) {
-			l := buildLab(t, lab.Config{IPv6: true})
+			l := buildLab(t, lab.Config{IPv6: true, Tunnels: true})
 			hosts := []*lab.Namespace{l.Router, l.Fabric}
 			for _, c := range l.Clients {
 				hosts = append(hosts, c.Namespace)

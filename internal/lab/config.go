@@ -24,6 +24,7 @@ type Config struct {
 	Queues   int  // receive and transmit queues of every link to a node, default 1
 	MTU      int  // of every link, bytes, default 1500
 	IPv6     bool // give everything an IPv6 address too
+	Tunnels  bool // backends take packets out of ipip and gue; needs /dev/net/tun
 
 	Log *slog.Logger // what is built and torn down, at debug level; default: nowhere
 }

@@ -93,6 +93,7 @@ func (l *Lab) tearDown() error {
 	}
 	for _, b := range l.Backends {
 		b.Stop()
+		failed = append(failed, b.closeTunnels())
 	}
 	for _, n := range l.all {
 		n.close()

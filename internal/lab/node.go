@@ -17,6 +17,8 @@ type Node struct {
 	ServerAddr Addrs // of its kernel on the server plane; health checks come from here
 	SNIP       Addrs // for the appliance to use toward backends; on no interface
 
+	Sources []netip.Prefix // for the appliance to use around tunnelled packets; the router sends them to ClientAddr
+
 	lab *Lab
 
 	mu      sync.Mutex // guards process
@@ -61,9 +63,10 @@ type Service struct {
 	VIP         netip.Addr
 	Port        int
 	Protocol    string // tcp or udp
-	Mode        string // nat or dsr
+	Mode        string // nat, dsr, ipip or gue
 	Method      string // maglev or roundrobin
-	BackendPort int    // in dsr the same as Port
+	BackendPort int    // but in nat the same as Port
+	Crossed     bool   // ipip, gue: backends by their addresses of the other family
 	Weights     []int  // by backend; those beyond its end have weight 1
 	Health      string // lines of the table [vserver.health]; without any there is no check
 }

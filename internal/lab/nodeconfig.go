@@ -26,7 +26,7 @@ var engineDefaults = map[string]string{
 }
 
 // nodeFile is the configuration file of a node.
-var nodeFile = template.Must(template.New("node").Funcs(template.FuncMap{"quote": quote}).Parse(
+var nodeFile = template.Must(template.New("node").Parse(
 	`[node]
 id = {{.ID}}
 name = "{{.Name}}"
@@ -46,7 +46,10 @@ name = "{{.ServerPlane}}"
 planes = ["server"]
 
 [nat]
-snips = [{{quote .SNIPs}}]
+snips = [{{.SNIPs}}]
+
+[encap]
+sources = [{{.Sources}}]
 
 [api]
 socket = "{{.Socket}}"
@@ -89,7 +92,7 @@ func (n *Node) Config(opts NodeOptions) (string, error) {
 	err := nodeFile.Execute(&file, map[string]any{
 		"ID": n.ID, "Name": n.Host(), "Engine": engine, "Key": fmt.Sprintf("%x", n.lab.key[:]),
 		"ClientPlane": ClientPlane, "ServerPlane": ServerPlane,
-		"SNIPs": n.SNIP.All(), "Socket": n.Socket(),
+		"SNIPs": quote(n.SNIP.All()), "Sources": quote(n.Sources), "Socket": n.Socket(),
 		"Services": services, "Backends": n.lab.Backends, "Extra": opts.Extra,
 	})
 	if err != nil {
@@ -109,9 +112,10 @@ func (n *Node) file(extension string) string {
 	return filepath.Join(n.lab.claim.dir(), n.Host()+"."+extension)
 }
 
-// Address returns a backend's address of the VIP's family.
+// Address returns a backend's address of the VIP's family, or if Crossed of the
+// other.
 func (s Service) Address(b *Backend) netip.Addr {
-	if s.VIP.Is6() {
+	if s.VIP.Is6() != s.Crossed {
 		return b.Addr.V6
 	}
 	return b.Addr.V4
@@ -125,10 +129,10 @@ func (s Service) Weight(i int) int {
 	return 1
 }
 
-// quote returns addresses as elements of a TOML array.
-func quote(addrs []netip.Addr) string {
+// quote returns addresses or prefixes as elements of a TOML array.
+func quote[T fmt.Stringer](list []T) string {
 	var quoted []string
-	for _, a := range addrs {
+	for _, a := range list {
 		quoted = append(quoted, `"`+a.String()+`"`)
 	}
 	return strings.Join(quoted, ", ")

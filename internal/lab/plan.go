@@ -42,6 +42,7 @@ func (p prefixes) all() []netip.Prefix {
 //	  node i        10.2.1.i          fd00:b::1:i
 //	  SNIP of i     10.2.2.i          fd00:b::2:i
 //	  backend i     10.2.3.i          fd00:b::3:i
+//	outer sources   10.200.i.0/24     fd00:e:i::/64      of node i, in ipip and gue
 //	VIP i           203.0.113.i       2001:db8:113::i    RFC 5737, RFC 3849
 type plan struct {
 	ipv6 bool
@@ -99,6 +100,14 @@ func (p plan) serverPlane(group, i int) prefixes {
 		v4: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 2, byte(group), byte(i)}), 16),
 		v6: p.only6(ula(0xb, 0, group, i)),
 	}
+}
+
+// sources returns the prefixes that node i sends tunnelled packets from.
+func (p plan) sources(i int) []netip.Prefix {
+	return prefixes{
+		v4: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 200, byte(i), 0}), 24),
+		v6: p.only6(ula(0xe, i, 0, 0)),
+	}.all()
 }
 
 // only6 returns v6 in a lab that has IPv6, the zero Prefix otherwise.

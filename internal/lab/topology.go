@@ -172,7 +172,8 @@ func (n *Namespace) defaultRoute(gateway Addrs) error {
 	return nil
 }
 
-// addBackend makes backend i and starts its servers. The VIPs are on its
+// addBackend makes backend i and starts its servers and, in a lab with tunnels,
+// what takes packets out of them. The VIPs are on its
 // loopback, where DSR needs them, and it keeps still about them: it answers no
 // ARP request for an address that the asked interface doesn't have, and uses
 // none as the source of its own.
@@ -206,6 +207,11 @@ func (l *Lab) addBackend(i int) error {
 	}
 	b := newBackend(n, self.addrs(), serve)
 	l.Backends = append(l.Backends, b)
+	if l.config.Tunnels {
+		if err := b.openTunnels(l.config.IPv6); err != nil {
+			return err
+		}
+	}
 	return b.Start()
 }
 
@@ -222,6 +228,7 @@ func (l *Lab) addNode(i int) error {
 		ClientAddr: l.plan.clientPlane(i, 2).addrs(),
 		ServerAddr: l.plan.serverPlane(groupNode, i).addrs(),
 		SNIP:       l.plan.serverPlane(groupSNIP, i).addrs(),
+		Sources:    l.plan.sources(i),
 		lab:        l,
 	}
 	l.Nodes = append(l.Nodes, node)
@@ -259,13 +266,18 @@ func (l *Lab) raise(n *Node, plane string) error {
 }
 
 // routeVIPs makes the router send the VIPs to the nodes that are attached to it,
-// flow by flow when there are several.
+// flow by flow when there are several, and to each its outer sources.
 func (l *Lab) routeVIPs() error {
 	var v4, v6 []netip.Addr
 	for _, n := range l.Nodes {
 		if _, err := l.Router.links.LinkByName(n.host); err == nil {
 			v4 = append(v4, n.ClientAddr.V4)
 			v6 = append(v6, n.ClientAddr.V6)
+			for i, sources := range n.Sources {
+				if err := l.Router.route(sources, n.ClientAddr.All()[i]); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	for _, vips := range l.plan.vips() {

@@ -33,7 +33,10 @@ func Run(ctx context.Context, opts Options) (Report, error) {
 		}
 	}
 	s := newShow(opts)
-	config := lab.Config{Nodes: opts.Nodes, Backends: opts.Backends, Clients: opts.Clients, IPv6: opts.IPv6}
+	config := lab.Config{
+		Nodes: opts.Nodes, Backends: opts.Backends, Clients: opts.Clients, IPv6: opts.IPv6,
+		Tunnels: opts.Mode == "ipip" || opts.Mode == "gue",
+	}
 	err := lab.Run(ctx, config, s.run)
 	if len(s.events) > 0 { // it was built
 		s.note("lab removed")

@@ -42,7 +42,7 @@ func TestRun(t *testing.T) {
 	for _, c := range []struct {
 		mode            string
 		ipv6, fragments bool
-	}{{"nat", false, false}, {"dsr", true, false}, {"nat", true, true}, {"dsr", true, true}} {
+	}{{"nat", false, false}, {"dsr", true, false}, {"nat", true, true}, {"dsr", true, true}, {"ipip", true, true}, {"gue", false, true}} {
 		t.Run(fmt.Sprintf("%s, fragments %v", c.mode, c.fragments), func(t *testing.T) {
 			opts := options(t)
 			opts.Mode, opts.IPv6, opts.Fragments, opts.JSON = c.mode, c.ipv6, c.fragments, true

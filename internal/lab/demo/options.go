@@ -15,7 +15,7 @@ type Options struct {
 	Backends  int
 	Clients   int
 	Duration  time.Duration // of the traffic
-	Mode      string        // of the virtual servers: nat or dsr
+	Mode      string        // of the virtual servers: nat, dsr, ipip or gue
 	IPv6      bool          // drive the IPv6 VIP too
 	Fragments bool          // send datagrams of 100 to 60,000 bytes too
 	Fault     string        // what happens to a node meanwhile: none
@@ -28,7 +28,7 @@ type Options struct {
 
 // What Options.Mode and Options.Fault may be, and the bounds of Duration.
 var (
-	modes  = []string{"nat", "dsr"}
+	modes  = []string{"nat", "dsr", "ipip", "gue"}
 	faults = []string{"none"}
 )
 

@@ -13,12 +13,12 @@ func TestOptions(t *testing.T) {
 		t.Errorf("defaults: %v", err)
 	}
 	for want, spoil := range map[string]func(*Options){
-		"nodes is 0, want 1 to 64":               func(o *Options) { o.Nodes = 0 },
-		"backends is 251, want 1 to 250":         func(o *Options) { o.Backends = 251 },
-		"clients is -1, want 1 to 250":           func(o *Options) { o.Clients = -1 },
-		"duration is 10ms, want 1s to 24h0m0s":   func(o *Options) { o.Duration = 10 * time.Millisecond },
-		`mode "natt" is none of ["nat" "dsr"]`:   func(o *Options) { o.Mode = "natt" },
-		`fault "earthquake" is none of ["none"]`: func(o *Options) { o.Fault = "earthquake" },
+		"nodes is 0, want 1 to 64":                          func(o *Options) { o.Nodes = 0 },
+		"backends is 251, want 1 to 250":                    func(o *Options) { o.Backends = 251 },
+		"clients is -1, want 1 to 250":                      func(o *Options) { o.Clients = -1 },
+		"duration is 10ms, want 1s to 24h0m0s":              func(o *Options) { o.Duration = 10 * time.Millisecond },
+		`mode "natt" is none of ["nat" "dsr" "ipip" "gue"]`: func(o *Options) { o.Mode = "natt" },
+		`fault "earthquake" is none of ["none"]`:            func(o *Options) { o.Fault = "earthquake" },
 	} {
 		o := Defaults()
 		spoil(&o)
