@@ -19,10 +19,18 @@
 //	dsr   client:cp -> VIP:vp   stays, but for the MAC addresses;
 //	      the backend answers the client by itself
 //
+//	ipip  source -> backend | client:cp -> VIP:vp
+//	gue   source:mix -> backend:6080 | GUE | client:cp -> VIP:vp
+//	      the packet stays, inside of one to the backend, which takes it out and
+//	      answers the client by itself
+//
 // Nat takes one from the TTL, as a router does, and keeps checksums right
 // incrementally (RFC 1624). Its source port sp is chosen so that the hash of
 // the return packets falls into the bucket of the flow, and so to the same node
-// and engine: no record is ever shared. Dsr touches nothing above Ethernet.
+// and engine: no record is ever shared. Dsr touches nothing above Ethernet. Ipip
+// and gue differ from it in what goes around the packet: a header whose source
+// is one of many, by a mix of the flow's hash, so that backends spread flows over
+// their receive queues. The backend may be behind routers and of either family.
 //
 // # Two halves
 //
@@ -49,8 +57,8 @@
 //   - A TCP SYN or any UDP packet without a record begins a flow.
 //   - Any other TCP packet without a record is in the middle of a connection that
 //     this node doesn't know. Nat can't guess its source port and resets it.
-//     Dsr sends it where the hash says, the same place on every node, and
-//     records that. When the flow table is full, dsr goes on by hash without
+//     The other modes send it where the hash says, the same place on every node,
+//     and record that. When the flow table is full, they go on by hash without
 //     records; nat refuses new flows.
 //   - A packet without a record that comes from a VIP or a SNIP is forged, and
 //     dropped.

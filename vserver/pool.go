@@ -60,7 +60,7 @@ func poolKey(method Method, size int, members []member) string {
 }
 
 // newPool returns the pool of members, of which there is at least one and each
-// has a weight. A round robin has a table too: dsr falls back on it for packets
+// has a weight. A round robin has a table too: modes without nat fall back on it for packets
 // in the middle of connections that it doesn't know.
 func newPool(method Method, size int, members []member) (*pool, error) {
 	backends := make([]maglev.Backend, len(members))

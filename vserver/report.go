@@ -13,7 +13,7 @@ type Counters struct {
 	Answers  [packet.Reasons]uint64 // packets that drew a reset or an ICMP error instead of being dropped for this reason
 	Pings    uint64                 // echo requests answered
 	Errors   uint64                 // ICMP errors about flows passed on
-	Unlisted uint64                 // packets of dsr balanced without a record, for want of room or over the limits of new flows
+	Unlisted uint64                 // packets in all modes but nat balanced without a record, for want of room or over the limits of new flows
 	Flows    flows.Stats
 
 	services, backends []tally

@@ -163,6 +163,44 @@ func TestWrapKeepsDamage(t *testing.T) {
 	}
 }
 
+// Bytes behind a datagram's end (UDP options, RFC 9868) are not in its own
+// checksum, but in the outer one.
+func TestWrapBytesBehindUDP(t *testing.T) {
+	frame := udp4(packettest.PayloadSize(11))
+	var info Info
+	Parse(frame, &info)
+	udp := info.UDP(frame)
+	udp.setLen(UDPSize + 4)
+	udp.SetChecksum(0)
+	udp.SetChecksum(Checksum(udp[:UDPSize+4], pseudoSum(frame[info.L3:], &info, UDPSize+4)))
+	if !VerifyL4(frame, &info) {
+		t.Fatal("the test's own frame is wrong")
+	}
+	for _, c := range tunnels() {
+		if !c.Inner6 {
+			judgeWrap(t, &c, frame, 7)
+		}
+	}
+}
+
+// A checksum that comes out as zero is sent as 0xffff: zero would say that there
+// is none (RFC 768).
+func TestWrapNeverOmitsTheChecksum(t *testing.T) {
+	c := TunnelConfig{Sources: netip.MustParsePrefix("fd00:200::/64"), Far: netip.MustParseAddr("fd00:1::1"), GUEPort: 6080}
+	frame, seen := udp4(), false
+	for entropy := range uint32(1 << 18) {
+		out, info := wrap(t, &c, frame, entropy<<14)
+		sum := info.UDP(out).Checksum()
+		if sum == 0 {
+			t.Fatalf("entropy %d: no checksum", entropy)
+		}
+		seen = seen || sum == 0xffff
+	}
+	if !seen {
+		t.Error("no checksum came out as zero: nothing tested")
+	}
+}
+
 // Sources are spread evenly over the hosts of the prefix, and are hosts.
 func TestSources(t *testing.T) {
 	for _, tc := range []struct {

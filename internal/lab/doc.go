@@ -38,6 +38,12 @@
 // ARP and neighbour discovery. Clients and servers are ordinary sockets, so what
 // the nodes see is the kernel's own TCP.
 //
+// # Tunnels
+//
+// Kernels need not have tunnel devices, so with Config.Tunnels each backend runs
+// package decap: packets in IP in IP and in GUE, to its own addresses, come out
+// on a TUN device. The router sends the nodes' outer sources to the nodes.
+//
 // # Inside a namespace
 //
 // A socket belongs to the namespace it was opened in, for ever. So clients and

@@ -34,7 +34,7 @@ var (
 	engineFlows     = metric("engine_flows", "Flows in the table.", "engine")
 	engineCapacity  = metric("engine_flow_capacity", "Flows that the table has room for.", "engine")
 	engineEvicted   = metric("engine_evicted_flows_total", "Flows, half-open or closed, that gave way to new ones.", "engine")
-	engineUnlisted  = metric("engine_unlisted_flows_total", "Packets in dsr without a record, for want of room or over the limits of new flows.", "engine")
+	engineUnlisted  = metric("engine_unlisted_flows_total", "Packets in modes other than nat without a record, for want of room or over the limits of new flows.", "engine")
 	engineDropped   = metric("engine_dropped_packets_total", "Packets dropped, by reason.", "engine", "reason")
 	engineAnswered  = metric("engine_answered_packets_total", "Packets refused by a reset or an ICMP error, by reason.", "engine", "reason")
 

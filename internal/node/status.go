@@ -58,7 +58,7 @@ type EngineStatus struct {
 	Flows         int               `json:"flows"`
 	FlowCapacity  int               `json:"flow_capacity"`
 	EvictedFlows  uint64            `json:"evicted_flows"`  // half-open or closed ones that gave way to new ones
-	UnlistedFlows uint64            `json:"unlisted_flows"` // packets of dsr balanced by hash alone, for want of room or over the limits of new flows
+	UnlistedFlows uint64            `json:"unlisted_flows"` // packets in all modes but nat balanced by hash alone, for want of room or over the limits of new flows
 	Dropped       map[string]uint64 `json:"dropped"`
 	Answered      map[string]uint64 `json:"answered"`
 }

@@ -6,10 +6,11 @@
 //
 // A flow is a [Record] of one cache line, in an array outside the Go heap. An
 // index finds records by the hash of a packet: two entries a flow in nat, one
-// for each direction, one in dsr, where only the client's packets come by. An
-// entry is 4 bytes: some bits of a mix of the hash and the record's number. It
-// lies in one of two buckets of 8 entries that the mix selects, in the first
-// unless that is crowded. Entries never move and leave nothing behind when they
+// for each direction, one in dsr, where only the client's packets come by (as in
+// ipip and gue: what is said of dsr here holds for them). An entry is 4 bytes:
+// some bits of a mix of the hash and the record's number. It lies in one of two
+// buckets of 8 entries that the mix selects, in the first unless that is
+// crowded. Entries never move and leave nothing behind when they
 // go. With four places for each entry of a full table, 0.4 % of the entries are
 // in their second bucket, and none fails to find room (TestIndexFills).
 //
