@@ -86,6 +86,13 @@ func TestTunnels(t *testing.T) {
 				if again.Checksum = o.Checksum; *again != *o {
 					t.Errorf("the flow's second packet left in %+v, the first in %+v", again, o)
 				}
+				tuple := Tuple{netip.MustParseAddrPort(p.client), netip.MustParseAddrPort(p.vip), TCP}
+				if p.name[:3] == "udp" {
+					tuple.Protocol = UDP
+				}
+				if f, ok := n.handler.Find(n.snapshot.Hasher, tuple); !ok || f.Source != netip.AddrPortFrom(o.Src, o.SrcPort) || f.Backend.Address != o.Dst {
+					t.Errorf("found %+v, %v, but it left in %+v", f, ok, o)
+				}
 				if got := n.total(); got.Packets != 2 || got.Bytes != uint64(len(in)-14)+uint64(len(p.open())-14) {
 					t.Errorf("counted %+v: bytes are the client's", got)
 				}

@@ -138,7 +138,7 @@ func (t Tuple) hash(h *rss.Hasher) uint32 {
 type Flow struct {
 	Backend *BackendConfig
 	Severed bool           // ends with the client's next packet, because the backend is down
-	Source  netip.AddrPort // nat: SNIP and port toward the backend
+	Source  netip.AddrPort // toward the backend. nat: SNIP and port; ipip, gue: the outer source, in ipip with port 0
 	State   string
 	Expires time.Duration // from now on, if no packet comes
 }
@@ -159,13 +159,17 @@ func (h *Handler) Find(hasher *rss.Hasher, t Tuple) (flow Flow, ok bool) {
 	if r == nil {
 		return Flow{}, false
 	}
+	be := &s.backends[r.Backend.Slot()]
 	flow = Flow{
-		Backend: s.backends[r.Backend.Slot()].config,
+		Backend: be.config,
 		Severed: s.severed(r, &s.services[n]),
 		State:   r.State.String(),
 		Expires: duration(r.Deadline - h.tick),
 	}
-	if s.services[n].mode == NAT {
+	switch {
+	case be.tunnel != nil:
+		flow.Source = be.tunnel.Source(entropy(r.Hash))
+	case s.services[n].mode == NAT:
 		flow.Source = netip.AddrPortFrom(netip.AddrFrom16(s.snips[r.SNIP].addr).Unmap(), r.SNIPPort)
 	}
 	return flow, true

@@ -168,9 +168,11 @@ func TestStatusWatch(t *testing.T) {
 func TestWhere(t *testing.T) {
 	known := node.Where{Hash: 0xdeadbeef, Bucket: 3823, CoreEntry: 111, Engine: 1, Service: "web", Ports: 80, Backend: "web1",
 		Source: netip.MustParseAddrPort("10.2.2.1:4711"), State: "established", ExpiresS: 7439.6, Why: "the flow has a record"}
+	tunnelled := known
+	tunnelled.Source = netip.MustParseAddrPort("10.200.1.7:0")
 	nobody := node.Where{Hash: 7, Bucket: 7, CoreEntry: 7, Why: "203.0.113.99 is no VIP"}
 	call := []string{"where", "tcp", "198.51.100.7:40000", "203.0.113.10:80"}
-	for name, w := range map[string]node.Where{"where.txt": known, "nowhere.txt": nobody} {
+	for name, w := range map[string]node.Where{"where.txt": known, "where_ipip.txt": tunnelled, "nowhere.txt": nobody} {
 		socket := serveAPI(t, &fake{where: w})
 		r := appliance(t, append(call, "--socket", socket)...)
 		r.want(t, 0, r.out, "")

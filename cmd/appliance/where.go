@@ -58,7 +58,11 @@ func printWhere(e env, w node.Where) error {
 		row("record", "%s, expires in %.0f s without packets", w.State, w.ExpiresS)
 	}
 	if w.Source.IsValid() {
-		row("source", "%s (SNIP and port toward the backend)", w.Source)
+		source := w.Source.String()
+		if w.Source.Port() == 0 { // ipip
+			source = w.Source.Addr().String()
+		}
+		row("source", "%s (toward the backend)", source)
 	}
 	row("why", "%s", w.Why)
 	return t.Flush()

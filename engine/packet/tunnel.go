@@ -144,8 +144,7 @@ func (t *Tunnel) Wrap(buf []byte, off int, info *Info, entropy uint32) (grew int
 	copy(frame, buf[off:off+int(info.L3)])
 	outer := frame[info.L3:][:t.size]
 	copy(outer, t.head[:t.size])
-	host := t.first + uint32(uint64(entropy)*t.hosts>>32)
-	port := firstEphemeral | uint16(entropy)
+	host, port := t.variable(entropy)
 	if t.v6 {
 		t.wrap6(outer, inner, info, entropy, host, port)
 	} else {
@@ -153,6 +152,29 @@ func (t *Tunnel) Wrap(buf []byte, off int, info *Info, entropy uint32) (grew int
 	}
 	t.describe(frame, info, port)
 	return t.size
+}
+
+// Source returns where the packets of a flow with this entropy come from: the
+// outer source address and, if there is one, the UDP port; else port 0.
+func (t *Tunnel) Source(entropy uint32) netip.AddrPort {
+	host, port := t.variable(entropy)
+	if !t.udp {
+		port = 0
+	}
+	if !t.v6 {
+		a := [4]byte(t.head[12:])
+		binary.BigEndian.PutUint32(a[:], binary.BigEndian.Uint32(a[:])|host)
+		return netip.AddrPortFrom(netip.AddrFrom4(a), port)
+	}
+	a := *IPv6(t.head[:]).Src()
+	binary.BigEndian.PutUint32(a[12:], binary.BigEndian.Uint32(a[12:])|host)
+	return netip.AddrPortFrom(netip.AddrFrom16(a), port)
+}
+
+// variable returns what of the source a flow's entropy says: the host part of
+// the address, in its low 32 bits, and the UDP port.
+func (t *Tunnel) variable(entropy uint32) (host uint32, port uint16) {
+	return t.first + uint32(uint64(entropy)*t.hosts>>32), firstEphemeral | uint16(entropy)
 }
 
 // wrap4 completes the outer headers over IPv4.

@@ -74,6 +74,9 @@ func judgeWrap(t rapid.TB, c *TunnelConfig, frame []byte, entropy uint32) {
 	if c.Far.Is4() && (!o.DF || o.ID != 0 || o.Checksum != 0) || c.Far.Is6() && o.Label != entropy&(1<<20-1) {
 		t.Fatalf("%+v", o)
 	}
+	if at := netip.AddrPortFrom(o.Src, o.SrcPort); at != NewTunnel(c).Source(entropy) {
+		t.Fatalf("from %v, but Source says %v", at, NewTunnel(c).Source(entropy))
+	}
 	if c.GUEPort != 0 && (o.DstPort != c.GUEPort || o.SrcPort < 49152) {
 		t.Fatalf("from port %d to port %d", o.SrcPort, o.DstPort)
 	}

@@ -63,7 +63,7 @@ type Where struct {
 	Service   string            `json:"vserver,omitempty"`
 	Ports     vserver.PortRange `json:"vserver_port,omitempty"`
 	Backend   string            `json:"backend,omitempty"`
-	Source    netip.AddrPort    `json:"source,omitzero"` // nat: SNIP and port toward the backend
+	Source    netip.AddrPort    `json:"source,omitzero"` // toward the backend: SNIP and port, or in ipip (port 0) and gue the outer source
 	State     string            `json:"state,omitempty"` // of the flow's record, if there is one
 	ExpiresS  float64           `json:"expires_s,omitempty"`
 	Why       string            `json:"why"`
