@@ -36,16 +36,11 @@ func (h *Handler) direct(s *Services, p *engine.Packet, frame []byte, svc *servi
 	}
 	svc.clamp(frame, &p.Info)
 	h.count.packet(svc.ref, be.ref, int(p.End-p.L3))
-	h.carry(p, be)
-}
-
-// carry sends a packet that is for the VIP to a backend which has it too, by its
-// link-layer address or in a tunnel. The packet has room in either, and the
-// backend a complete next hop.
-func (h *Handler) carry(p *engine.Packet, be *backend) {
-	if be.tunnel == nil || h.encapsulate(p, be.tunnel) {
-		h.send(p, h.arena.Bytes(p.Segment), be.next)
+	if be.tunnel != nil {
+		h.encapsulate(p, be)
+		return
 	}
+	h.send(p, frame, be.next)
 }
 
 // list makes the record of a packet that has none, and returns it with the

@@ -65,18 +65,18 @@ func (b *backend) dig(c *EncapConfig, s *ServiceConfig) {
 	b.mtu -= min(b.mtu, uint16(to.Overhead()))
 }
 
-// encapsulate puts a packet into one to its backend. It reports whether it could:
-// if the driver has left no room in front of the frame, it drops the packet.
-func (h *Handler) encapsulate(p *engine.Packet, t *packet.Tunnel) bool {
-	if int(p.Off) < t.Size()+packet.VLANSize {
+// encapsulate sends a packet inside of one to its backend, or drops it if the
+// driver has left no room in front of the frame.
+func (h *Handler) encapsulate(p *engine.Packet, be *backend) {
+	if int(p.Off) < be.tunnel.Size()+packet.VLANSize {
 		drop(p, packet.NoHeadroom)
-		return false
+		return
 	}
 	whole := h.arena.Bytes(engine.Segment{Frame: p.Frame, Len: p.Off + p.Len})
-	grew := t.Wrap(whole, int(p.Off), &p.Info, entropy(p.Hash))
+	grew := be.tunnel.Wrap(whole, int(p.Off), &p.Info, entropy(p.Hash))
 	p.Off -= uint16(grew)
 	p.Len += uint16(grew)
-	return true
+	h.send(p, h.arena.Bytes(p.Segment), be.next)
 }
 
 // entropy spreads what sets a flow's hash apart over 32 bits: those of one
