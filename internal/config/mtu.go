@@ -30,6 +30,9 @@ func (c *Config) validateMTU(p *problems, mtu func(iface string) (int, bool)) {
 			widest, name = n, i.Name
 		}
 	}
+	if widest == 0 {
+		return // there is none, which is said elsewhere
+	}
 	for i := range c.VServers {
 		s := c.VServers[i].service()
 		for j := range s.Backends {

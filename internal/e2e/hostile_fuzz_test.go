@@ -18,10 +18,15 @@ func TestHostileFuzz(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 
-	l := buildLab(t, lab.Config{IPv6: true, Queues: 2})
+	l := buildLab(t, lab.Config{IPv6: true, Queues: 2, Tunnels: true})
 	services := l.Services("nat", "maglev")
-	for i := range services {
-		if services[i].Port == origin.StreamPort || services[i].Protocol == "udp" {
+	for i, s := range services {
+		switch {
+		case s.Port == origin.StreamPort:
+			services[i].Mode = "gue"
+		case s.Protocol == "udp" && s.VIP.Is4():
+			services[i].Mode, services[i].Crossed = "ipip", true
+		case s.Protocol == "udp":
 			services[i].Mode = "dsr"
 		}
 	}
