@@ -40,7 +40,8 @@ func (h *Handler) classifyOther(s *Services, p *engine.Packet, frame []byte) {
 // errorToBackend passes an ICMP error on to the backend of the flow that it is
 // about. In nat it comes from the flow's SNIP then, as all that a backend hears
 // of: a backend needn't have a route to a router near a client, without which
-// its reverse path filter would drop the error. In dsr it stays as it is.
+// its reverse path filter would drop the error. In the other modes it stays as it is,
+// and goes the way of the flow's packets, through the same tunnel if there is one.
 func (h *Handler) errorToBackend(s *Services, p *engine.Packet, svc *service) {
 	frame := h.arena.Bytes(p.Segment)
 	var key flows.ForwardKey
@@ -59,10 +60,27 @@ func (h *Handler) errorToBackend(s *Services, p *engine.Packet, svc *service) {
 		h.strand(p, be.config.Address, be.next, be.found)
 		return
 	}
-	if svc.mode == NAT {
-		readdressError(frame, &p.Info, &s.snips[r.SNIP].addr, &be.addr, uint32(r.SNIPPort)<<16|uint32(r.BackendPort))
+	if svc.mode != NAT {
+		h.carryError(p, frame, be)
+		return
 	}
+	readdressError(frame, &p.Info, &s.snips[r.SNIP].addr, &be.addr, uint32(r.SNIPPort)<<16|uint32(r.BackendPort))
 	h.sendError(p, frame, be.next)
+}
+
+// carryError sends an ICMP error about a flow to a backend that has the VIP too,
+// if it fits the way.
+func (h *Handler) carryError(p *engine.Packet, frame []byte, be *backend) {
+	if p.End-p.L3 > be.mtu {
+		drop(p, packet.TooBig)
+		return
+	}
+	h.count.errors++
+	if be.tunnel != nil {
+		h.encapsulate(p, be)
+		return
+	}
+	h.send(p, frame, be.next)
 }
 
 // concerned returns the backend of the flow that an error is about, r being the

@@ -297,6 +297,26 @@ func TestDSRErrorsWithoutBackend(t *testing.T) {
 	}
 }
 
+// An error about a flow in a tunnel goes through the flow's tunnel.
+func TestTunnelsPassErrorsOn(t *testing.T) {
+	for _, tc := range tunnelCases() {
+		for _, p := range paths {
+			n := newNode(t, tc.config(RoundRobin, 3))
+			for i := range 6 {
+				flow := p.from(i)
+				outer, _ := unwrap(t, n.one(clientSide, flow.open()).sent(t, serverSide))
+				for _, e := range p.troubles() {
+					in := p.about(e, flow.build(flow.vip, flow.client, pt.PayloadSize(9)), pt.TTL(1))
+					got, inner := unwrap(t, n.one(clientSide, in).sent(t, serverSide))
+					if got.Checksum = outer.Checksum; *got != *outer || string(inner[ipAt:]) != string(in[ipAt:]) {
+						t.Errorf("%s/%s, %s: %x in %+v, want %x in %+v", tc.name, p.name, e.name, inner, got, in, outer)
+					}
+				}
+			}
+		}
+	}
+}
+
 // Errors that nobody may believe.
 func TestErrorsThatGoNowhere(t *testing.T) {
 	tcp4, udp4, tcp6 := paths[0], paths[1], paths[2]

@@ -90,15 +90,16 @@ func TestPathMTU(t *testing.T) {
 		{"nat/servers' side", narrowBackend, func(t *testing.T, l *lab.Lab, i int) {
 			learnt(t, l.Clients[0].Namespace, l.VIPs[0].All()[i])
 		}},
-		{"dsr/clients' side", narrowClient, func(t *testing.T, l *lab.Lab, i int) {
-			learnt(t, l.Backends[0].Namespace, l.Clients[0].Addr.All()[i])
-		}},
+		{"dsr/clients' side", narrowClient, knowClient},
+		{"ipip/clients' side", narrowClient, knowClient},
+		{"gue/clients' side", narrowClient, knowClient},
 	} {
 		t.Run(tc.mode, func(t *testing.T) {
-			l := buildLab(t, lab.Config{Clients: 2, Backends: 1, Queues: 2, IPv6: true})
+			mode, _, _ := strings.Cut(tc.mode, "/")
+			l := buildLab(t, lab.Config{Clients: 2, Backends: 1, Queues: 2, IPv6: true, Tunnels: true})
 			tc.place(t, l)
 			p := start(t, l, lab.NodeOptions{
-				Services: l.Services(tc.mode[:3], "maglev"),
+				Services: l.Services(mode, "maglev"),
 				Engine:   map[string]string{"engines": "2"},
 			})
 			passed := uint64(0)
@@ -121,6 +122,10 @@ func TestPathMTU(t *testing.T) {
 			}
 		})
 	}
+}
+
+func knowClient(t *testing.T, l *lab.Lab, i int) {
+	learnt(t, l.Backends[0].Namespace, l.Clients[0].Addr.All()[i])
 }
 
 func narrowClient(t *testing.T, l *lab.Lab) {
