@@ -3,12 +3,15 @@ package traffic
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"appliance/internal/lab/origin"
 )
@@ -41,6 +44,10 @@ const (
 	udpTimeout = time.Second    // UDP has no retransmission: what is a second late is lost
 	maxAnswer  = 64<<10 + 1<<10 // longest payload behind the longest name
 )
+
+// maxNarrow is how often a path may turn out to take less than was sent: once a
+// hop that is narrower than those before it.
+const maxNarrow = 3
 
 // NewUDP returns a driver; Run makes it drive.
 func NewUDP(cfg UDPConfig) *UDP {
@@ -89,6 +96,9 @@ func (u *UDP) connect() (*flow, bool) {
 func (u *UDP) exchange(f *flow) bool {
 	began := time.Now()
 	backend, err := u.ask(f)
+	for hops := 0; errors.Is(err, unix.EMSGSIZE) && hops < maxNarrow; hops++ {
+		backend, err = u.ask(f) // the kernel has learnt the path's MTU now (RFC 1191)
+	}
 	if err != nil {
 		u.fail(exchangeFailure(err, false), false)
 	} else {
