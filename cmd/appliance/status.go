@@ -112,12 +112,13 @@ func printInterfaces(t *tabwriter.Writer, list []node.InterfaceStatus) {
 			rx, tx = rx+p.RxPackets, tx+p.TxPackets
 			lost += p.RxDropped + p.RxRingFull + p.FillEmpty
 		}
-		state := i.State
-		if i.Error != "" {
-			state += ": " + i.Error
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", i.Name, strings.Join(i.Planes, "+"), state,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", i.Name, strings.Join(i.Planes, "+"), i.State,
 			i.XDP, i.RSS, i.MTU, len(i.Ports), rx, tx, i.Filter.Passed, i.Filter.Denied, lost+i.Filter.NoSocket)
+	}
+	for _, i := range list { // below the table, whose columns they would stretch
+		if i.Error != "" {
+			fmt.Fprintf(t, "%s is %s: %s\n", i.Name, i.State, i.Error)
+		}
 	}
 }
 
@@ -153,6 +154,11 @@ func printServices(t *tabwriter.Writer, list []node.ServiceStatus) {
 			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", b.Name, address(&b), backendState(&s, &b), since, check, weight(&b),
 				flowCount(b.Flows, b.Open, b.MaxFlows), b.NewFlows, b.Packets)
 		}
+		for _, b := range s.Backends {
+			if !b.Up && b.Error != "" {
+				fmt.Fprintf(t, "  %s is down: %s\n", b.Name, b.Error)
+			}
+		}
 	}
 }
 
@@ -180,7 +186,7 @@ func address(b *node.BackendStatus) string {
 func backendState(s *node.ServiceStatus, b *node.BackendStatus) string {
 	switch {
 	case !b.Up:
-		return "DOWN " + b.Error
+		return "DOWN"
 	case b.Reachable != "found":
 		return "up, but UNREACHABLE: " + b.Reachable
 	case b.Backup && s.OnBackups:

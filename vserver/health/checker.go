@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -126,9 +127,13 @@ func (c *Checker) record(ctx context.Context, w *watch, r result) {
 	if was == Up || now == Up {
 		c.signal()
 	}
+	level, why := slog.LevelInfo, []any{}
+	if now != Up {
+		level, why = slog.LevelWarn, []any{"error", r.err}
+	}
 	for _, n := range names {
-		c.cfg.Log.Info("backend is "+now.String(), "service", n.service, "backend", n.backend,
-			"address", w.addr, "check", w.check.Type, "was", was.String(), "error", r.err)
+		c.cfg.Log.Log(context.Background(), level, "backend is "+now.String(), append([]any{"service", n.service, "backend", n.backend,
+			"address", w.addr, "check", w.check.Type, "was", was.String()}, why...)...)
 	}
 }
 
