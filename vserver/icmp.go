@@ -48,7 +48,7 @@ func (h *Handler) errorToBackend(s *Services, p *engine.Packet, svc *service) {
 	quotedDestination(&key.Client, frame, &p.Info)
 	key.ClientPort, key.ServicePort, key.Service = p.SrcPort, p.DstPort, svc.ref
 	r := h.table.Forward(flows.Hint(p.Scratch[hint]), p.Hash, &key)
-	be := s.concerned(svc, r, p.Hash)
+	be := h.concerned(s, svc, r, p.Hash, &key.Client)
 	if be == nil {
 		drop(p, packet.ICMPNoFlow)
 		return
@@ -84,14 +84,14 @@ func (h *Handler) carryError(p *engine.Packet, frame []byte, be *backend) {
 }
 
 // concerned returns the backend of the flow that an error is about, r being the
-// flow's record; nil if there is none. A flow in dsr need not have a record: the
-// hash says where its packets go.
-func (s *Services) concerned(svc *service, r *flows.Record, hash uint32) *backend {
+// flow's record; nil if there is none. Only in nat must a flow have a record: in the
+// other modes its packets find their way without.
+func (h *Handler) concerned(s *Services, svc *service, r *flows.Record, hash uint32, client *[16]byte) *backend {
 	switch {
 	case r != nil && (svc.mode != NAT || s.snips[r.SNIP].inUse):
 		return &s.backends[r.Backend.Slot()]
 	case svc.mode != NAT && svc.pool != nil:
-		return &s.backends[svc.byHash(hash)]
+		return h.stateless(s, svc, hash, client)
 	}
 	return nil
 }

@@ -273,17 +273,23 @@ func TestDSRPassesErrorsOn(t *testing.T) {
 // A flow in dsr without a record is where the hash says, for errors as for its
 // packets; the errors make no record.
 func TestDSRErrorsWithoutRecordGoByHash(t *testing.T) {
-	for _, p := range paths {
-		n := newNode(t, testConfig(DSR, Maglev, 5))
-		for i := range 20 {
-			flow := p.from(i)
-			o := n.one(clientSide, p.tooBig(flow.build(flow.vip, flow.client))).sent(t, serverSide)
-			if n.total().Flows != uint64(i) {
-				t.Fatalf("%s: an error opened a flow", p.name)
-			}
-			packet := n.one(clientSide, flow.open(pt.Flags("A"))).sent(t, serverSide)
-			if string(packet.frame[:6]) != string(o.frame[:6]) {
-				t.Fatalf("%s: error to %x, packet to %x", p.name, o.frame[:6], packet.frame[:6])
+	for _, by := range []Affinity{None, BySource} {
+		cfg := testConfig(DSR, Maglev, 5)
+		for i := range cfg.Services {
+			cfg.Services[i].Persistence.By = by
+		}
+		for _, p := range paths {
+			n := newNode(t, cfg)
+			for i := range 20 {
+				flow := p.from(i)
+				o := n.one(clientSide, p.tooBig(flow.build(flow.vip, flow.client))).sent(t, serverSide)
+				if n.total().Flows != uint64(i) {
+					t.Fatalf("%s: an error opened a flow", p.name)
+				}
+				packet := n.one(clientSide, flow.open(pt.Flags("A"))).sent(t, serverSide)
+				if string(packet.frame[:6]) != string(o.frame[:6]) {
+					t.Fatalf("%s, persistence %v: error to %x, packet to %x", p.name, by, o.frame[:6], packet.frame[:6])
+				}
 			}
 		}
 	}
