@@ -82,7 +82,7 @@ func TestTunnelMTU(t *testing.T) {
 				headers := map[bool]int{true: 28, false: 48}[vip.Is4()]
 				want := 1500 - overhead[vip.Is4()]
 				c := dial(t, l, "udp", vip, origin.EchoPort)
-				if _, err := ask(c, strings.Repeat("x", 1500-headers)); !errors.Is(err, syscall.EMSGSIZE) && !isTimeout(err) {
+				if _, err := askOnce(c, strings.Repeat("x", 1500-headers)); !errors.Is(err, syscall.EMSGSIZE) && !isTimeout(err) {
 					t.Fatalf("%s: a datagram that can't fit: %v", vip, err)
 				}
 				if got := pathMTU(t, l, vip); got != want {

@@ -42,6 +42,10 @@ func TestMain(m *testing.M) {
 	}
 }
 
+// crashing is the lab of beCrash: out of reach, it would be let go by the garbage
+// collector, which closes the file whose lock says that the lab lives.
+var crashing *lab.Lab
+
 // beCrash builds a lab with a process in it, says so on stdout, and waits to be
 // killed.
 func beCrash() error {
@@ -49,6 +53,7 @@ func beCrash() error {
 	if err != nil {
 		return err
 	}
+	crashing = l
 	sleeper := exec.Command("sleep", "600")
 	if err := l.Nodes[0].Launch(sleeper); err != nil {
 		return err
