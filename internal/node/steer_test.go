@@ -41,7 +41,10 @@ func TestSteering(t *testing.T) {
 					t.Errorf("%s: %s: %s", i.Name, i.RSS, i.RSSWhy)
 				}
 			}
-			if got, want := n.ifaces[0].serving.owners(), []int{0, 1 % c.engines}; !slices.Equal(got, want) {
+			n.mu.Lock()
+			got := n.ifaces[0].serving.owners()
+			n.mu.Unlock()
+			if want := []int{0, 1 % c.engines}; !slices.Equal(got, want) {
 				t.Errorf("the queues are those of engines %v, want %v", got, want)
 			}
 			if err := n.Close(); err != nil {
