@@ -20,6 +20,7 @@ const Length = 60
 type Traffic struct {
 	Client   netip.Addr // of flow 0; IPv4
 	To       netip.AddrPort
+	Targets  int    // addresses from To on, which flows go to in turn; 0: one
 	TCPFlags string // letters as packettest.Flags has them; empty: UDP
 }
 
@@ -43,18 +44,19 @@ func Heads(n int, t Traffic) []Head {
 	heads := make([]Head, n)
 	for i := range heads {
 		copy(heads[i][:], frame)
-		heads[i].move(uint32(i/portsAClient), uint16(i%portsAClient), t.TCPFlags != "")
+		heads[i].move(uint32(i/portsAClient), uint32(i%max(t.Targets, 1)), uint16(i%portsAClient), t.TCPFlags != "")
 	}
 	return heads
 }
 
-// move adds to the packet's source address and port and mends its checksums.
-func (h *Head) move(addr uint32, port uint16, tcp bool) {
+// move adds to the packet's addresses and source port and mends its checksums.
+func (h *Head) move(src, dst uint32, port uint16, tcp bool) {
 	ip := packet.IPv4(h[ipAt:])
 	oldPort := binary.BigEndian.Uint16(h[portsAt:])
-	delta := packet.Delta(0).Long(ip.Src(), ip.Src()+addr)
+	moved := uint64(ip.Src()+src)<<32 | uint64(ip.Dst()+dst)
+	delta := packet.Delta(0).Quad(ip.Addrs(), moved)
 	ip.SetChecksum(delta.Apply(ip.Checksum()))
-	ip.SetAddrs(ip.Addrs() + uint64(addr)<<32)
+	ip.SetAddrs(moved)
 	delta = delta.Word(oldPort, oldPort+port)
 	binary.BigEndian.PutUint16(h[portsAt:], oldPort+port)
 	if tcp {

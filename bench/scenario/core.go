@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -34,6 +35,8 @@ type coreConfig struct {
 	mode     vserver.Mode
 	proto    vserver.Protocol
 	timeout  time.Duration // of flows that nobody answers; 0: the service's default
+	vips     int           // virtual servers, on addresses from coreVIP on; 0: one
+	backends int           // of each, the same ones; 0: coreBackends
 	capacity int           // of the flow table
 	heads    []replay.Head // what clients send
 
@@ -46,7 +49,7 @@ type coreConfig struct {
 var (
 	coreVIP     = netip.MustParseAddrPort("203.0.113.1:9000")
 	coreClient  = netip.MustParseAddr("198.18.0.0")
-	coreBackend = netip.MustParseAddr("192.0.2.1")   // the first
+	coreBackend = netip.MustParseAddr("100.64.0.1")  // the first
 	coreSNIP    = netip.MustParseAddr("192.0.2.101") // the first
 	coreSources = netip.MustParsePrefix("198.51.100.0/24")
 )
@@ -123,7 +126,7 @@ func coreSnapshot(cfg coreConfig) (*engine.Snapshot, *vserver.Services, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	routes, err := fib.Compile(coreNetwork())
+	routes, err := fib.Compile(coreNetwork(cfg.numBackends()))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -135,20 +138,26 @@ func coreSnapshot(cfg coreConfig) (*engine.Snapshot, *vserver.Services, error) {
 	return &engine.Snapshot{Generation: 1, Hasher: hasher, Cores: cores, App: services}, services, nil
 }
 
+// numBackends returns how many backends each service has.
+func (cfg *coreConfig) numBackends() int {
+	if cfg.backends == 0 {
+		return coreBackends
+	}
+	return cfg.backends
+}
+
 func coreServices(cfg coreConfig) vserver.Config {
-	s := vserver.ServiceConfig{
-		Name: "bench", VIP: coreVIP.Addr(), Port: vserver.PortRange(coreVIP.Port()),
-		Protocol: cfg.proto, Mode: cfg.mode,
-		Timeouts: vserver.Timeouts{Unreplied: cfg.timeout, Handshake: cfg.timeout},
+	backends := make([]vserver.BackendConfig, cfg.numBackends())
+	for i := range backends {
+		backends[i] = vserver.BackendConfig{Name: fmt.Sprintf("b%d", i), Address: nth(coreBackend, i), Weight: 1}
 	}
-	for i := range coreBackends {
-		s.Backends = append(s.Backends, vserver.BackendConfig{
-			Name: fmt.Sprintf("b%d", i), Address: nth(coreBackend, i), Weight: 1,
+	all := vserver.Config{Encap: vserver.EncapConfig{Sources: []netip.Prefix{coreSources}}}
+	for i := range max(cfg.vips, 1) {
+		all.Services = append(all.Services, vserver.ServiceConfig{
+			Name: fmt.Sprintf("bench%d", i), VIP: nth(coreVIP.Addr(), i), Port: vserver.PortRange(coreVIP.Port()),
+			Protocol: cfg.proto, Mode: cfg.mode, Backends: backends,
+			Timeouts: vserver.Timeouts{Unreplied: cfg.timeout, Handshake: cfg.timeout},
 		})
-	}
-	all := vserver.Config{
-		Services: []vserver.ServiceConfig{s},
-		Encap:    vserver.EncapConfig{Sources: []netip.Prefix{coreSources}},
 	}
 	for i := range coreSNIPs {
 		all.SNIPs = append(all.SNIPs, nth(coreSNIP, i))
@@ -158,7 +167,7 @@ func coreServices(cfg coreConfig) vserver.Config {
 
 // coreNetwork is a client side and a server side whose backends are known
 // neighbours.
-func coreNetwork() fib.Input {
+func coreNetwork(backends int) fib.Input {
 	in := fib.Input{
 		Links: []fib.Link{
 			{Index: 1, Interface: clientSide, MAC: [6]byte{2, 0, 0, 0, 0, 2}, MTU: 1500, Up: true},
@@ -166,12 +175,12 @@ func coreNetwork() fib.Input {
 		},
 		Routes: []fib.Route{
 			{Prefix: netip.MustParsePrefix("198.18.0.0/15"), Hops: []fib.Hop{{Link: 1}}},
-			{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Hops: []fib.Hop{{Link: 2}}},
+			{Prefix: netip.MustParsePrefix("100.64.0.0/10"), Hops: []fib.Hop{{Link: 2}}},
 		},
 	}
-	for i := range coreBackends {
+	for i := range backends {
 		in.Neighbours = append(in.Neighbours, fib.Neighbour{
-			Addr: nth(coreBackend, i), Link: 2, MAC: [6]byte{2, 0, 0, 0, 1, byte(i)},
+			Addr: nth(coreBackend, i), Link: 2, MAC: [6]byte{2, 0, 0, 1, byte(i >> 8), byte(i)},
 		})
 	}
 	return in
@@ -180,7 +189,7 @@ func coreNetwork() fib.Input {
 // nth returns the address i places after first.
 func nth(first netip.Addr, i int) netip.Addr {
 	b := first.As4()
-	b[3] += byte(i)
+	binary.BigEndian.PutUint32(b[:], binary.BigEndian.Uint32(b[:])+uint32(i))
 	return netip.AddrFrom4(b)
 }
 

@@ -77,7 +77,7 @@ func (p *pipelineRun) prepare(ctx context.Context, load string, flows int) error
 		}
 		p.Ratio(name+"/cacheline", name, "cacheline_"+load)
 		p.Ratio(name+"/hotline", name, "hotline_"+load)
-		p.add(name, func(n int) (time.Duration, error) { return p.leg(ctx, name, c, n) })
+		p.add(name, p.of(ctx, name, c))
 	}
 	// In the order of their first packets flows would find their records one
 	// behind the other in memory.
@@ -119,6 +119,11 @@ func (p *pipelineRun) add(name string, play func(n int) (time.Duration, error)) 
 			n, measured = max(1<<16, int(float64(p.Time.Nanoseconds())/ns)), true
 		}
 	}})
+}
+
+// of returns the play of a core.
+func (p *pipelineRun) of(ctx context.Context, name string, c *core) func(n int) (time.Duration, error) {
+	return func(n int) (time.Duration, error) { return p.leg(ctx, name, c, n) }
 }
 
 // leg plays n packets through a core and looks at what must not happen.

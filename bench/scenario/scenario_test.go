@@ -98,6 +98,23 @@ func TestPipeline(t *testing.T) {
 	faultless(t, res)
 }
 
+func TestVIPs(t *testing.T) {
+	res := short(t, "vips", quiet, time.Millisecond)
+	for _, mode := range []string{"dsr", "nat"} {
+		for i, size := range vipsSizes {
+			name := "vips_" + mode + "_" + size.name
+			want(t, res, name)
+			if a := res.Figures[name+"_allocs"]; a.Min != 0 || a.Runs == 0 {
+				t.Errorf("%s allocates: %+v", name, a)
+			}
+			if r, ok := res.Ratios[name+"/1x1"]; i > 0 && (!ok || r <= 0) {
+				t.Errorf("ratio of %s is %v, present: %v", name, r, ok)
+			}
+		}
+	}
+	faultless(t, res)
+}
+
 func TestCPS(t *testing.T) {
 	res := short(t, "cps", quiet, 20*time.Millisecond)
 	for _, name := range []string{"cps_dsr", "cps_nat"} {
