@@ -63,6 +63,9 @@ func start(t *testing.T, l *lab.Lab, opts lab.NodeOptions) *lab.Process {
 		select {
 		case <-p.Exited(): // the test has ended it
 		default:
+			if s, err := p.Status(context.Background()); t.Failed() && err == nil {
+				t.Logf("interfaces %+v\nengines %+v\nframes %+v", s.Interfaces, s.Engines, s.Frames)
+			}
 			if err := p.Stop(); err != nil {
 				t.Error(err)
 			}
