@@ -194,7 +194,7 @@ func (n *Node) apply(want Services) error {
 	if starting := n.services == nil; err != nil && (starting || wrong) {
 		return err // else their interface is away, and they get there when it is back
 	}
-	if err := n.checker.SetTargets(want.targets()); err != nil {
+	if err := n.checker.SetTargets(n.want.serving(want.targets())); err != nil {
 		return err
 	}
 	if err := n.deny.configure(want.Denied); err != nil {

@@ -27,6 +27,26 @@ func (s *Services) targets() []health.Target {
 	return list
 }
 
+// serving marks those targets whose backends s has without a check.
+func (s *Services) serving(targets []health.Target) []health.Target {
+	type backend struct {
+		service, name string
+		addr          netip.Addr
+	}
+	unchecked := map[backend]bool{}
+	for _, svc := range s.Services.Services {
+		_, checked := s.Checks[svc.Name]
+		for _, b := range svc.Backends {
+			unchecked[backend{svc.Name, b.Name, b.Address}] = !checked
+		}
+	}
+	for i := range targets {
+		t := &targets[i]
+		t.Serving = unchecked[backend{t.Service, t.Backend, t.Addr.Addr()}]
+	}
+	return targets
+}
+
 // kinds says which addresses the XDP programs redirect.
 func (s *Services) kinds() map[netip.Addr]xdp.Kind {
 	k := map[netip.Addr]xdp.Kind{}

@@ -51,6 +51,22 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+// A check that a reload adds takes nobody out before it has said so.
+func TestServing(t *testing.T) {
+	before, after := twoServices(), twoServices()
+	delete(before.Checks, "web")
+	after.Services.Services[0].Backends[1].Address = addr("10.2.3.9")
+	got := before.serving(after.targets())
+	if len(got) != 2 || !got[0].Serving || got[1].Serving {
+		t.Errorf("the backend that was there is serving, not the new one: %+v", got)
+	}
+	for _, target := range twoServices().serving(twoServices().targets()) {
+		if target.Serving {
+			t.Errorf("%+v was checked before", target)
+		}
+	}
+}
+
 func TestKinds(t *testing.T) {
 	want := map[netip.Addr]xdp.Kind{
 		addr("10.2.2.1"): xdp.SNIP, addr("fd00::2:1"): xdp.SNIP,

@@ -20,6 +20,10 @@ type Target struct {
 	Backend string
 	Addr    netip.AddrPort // what to connect to
 	Check   Check
+
+	// Serving says that the backend has been taking flows without a check: it
+	// counts as up until its check says otherwise.
+	Serving bool
 }
 
 func (t Target) validate() error {

@@ -85,7 +85,7 @@ func TestValidate(t *testing.T) {
 }
 
 func TestSetTargetsRefuses(t *testing.T) {
-	good := Target{"web", "b1", netip.MustParseAddrPort("192.0.2.1:80"), DefaultCheck(TCP)}
+	good := Target{Service: "web", Backend: "b1", Addr: netip.MustParseAddrPort("192.0.2.1:80"), Check: DefaultCheck(TCP)}
 	noPort, badCheck, badSource := good, good, good
 	badSource.Check.Source = netip.MustParseAddr("2001:db8::1")
 	noPort.Addr = netip.MustParseAddrPort("192.0.2.1:0")

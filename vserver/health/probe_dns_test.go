@@ -65,7 +65,7 @@ func TestDNS(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			tgt := Target{"dns", "b1", udpServer(t, c.answer), DefaultCheck(DNS)}
+			tgt := Target{Service: "dns", Backend: "b1", Addr: udpServer(t, c.answer), Check: DefaultCheck(DNS)}
 			tgt.Check.Timeout = 200 * time.Millisecond
 			tgt.Check.Query, tgt.Check.QueryType, tgt.Check.RCode = "www.example.org", "AAAA", c.rcode
 			s := firstResult(t, tgt)
@@ -97,7 +97,7 @@ func TestDNSPassesStraysOver(t *testing.T) {
 			conn.WriteTo(nameServer(answer)(buf[:n]), client)
 		}
 	}()
-	tgt := Target{"dns", "b1", netip.MustParseAddrPort(conn.LocalAddr().String()), DefaultCheck(DNS)}
+	tgt := Target{Service: "dns", Backend: "b1", Addr: netip.MustParseAddrPort(conn.LocalAddr().String()), Check: DefaultCheck(DNS)}
 	if s := firstResult(t, tgt); s.State != Up {
 		t.Errorf("%+v", s)
 	}

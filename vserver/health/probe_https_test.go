@@ -63,7 +63,7 @@ func TestHTTPS(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			addr, names := secureServer(t, c.cert, 0)
-			tgt := Target{"web", "b1", addr, DefaultCheck(HTTPS)}
+			tgt := Target{Service: "web", Backend: "b1", Addr: addr, Check: DefaultCheck(HTTPS)}
 			tgt.Check.CA = ours.ca
 			c.change(&tgt.Check)
 			s := firstResult(t, tgt)
@@ -99,7 +99,7 @@ func TestHTTPSHandshakeFails(t *testing.T) {
 		{"no TLS", rawServer(t, "HTTP/1.1 400 Bad Request\r\n\r\n", false), "health: TLS: "},
 		{"silence", netip.MustParseAddrPort(silent.Addr().String()), "health: no answer within 200ms: health: TLS: "},
 	} {
-		tgt := Target{"web", "b1", c.addr, DefaultCheck(HTTPS)}
+		tgt := Target{Service: "web", Backend: "b1", Addr: c.addr, Check: DefaultCheck(HTTPS)}
 		tgt.Check.CA, tgt.Check.Timeout = ca.ca, 200*time.Millisecond
 		if s := firstResult(t, tgt); s.State == Up || !strings.HasPrefix(s.Error, c.says) {
 			t.Errorf("%s: %+v, want error %q", c.name, s, c.says)

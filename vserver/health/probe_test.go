@@ -38,7 +38,7 @@ func TestTCP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tgt := Target{"dns", "b1", netip.MustParseAddrPort(listener.Addr().String()), DefaultCheck(TCP)}
+	tgt := Target{Service: "dns", Backend: "b1", Addr: netip.MustParseAddrPort(listener.Addr().String()), Check: DefaultCheck(TCP)}
 	if s := firstResult(t, tgt); s.State != Up || s.Error != "" || s.Duration <= 0 {
 		t.Errorf("listening: %+v", s)
 	}
@@ -50,7 +50,7 @@ func TestTCP(t *testing.T) {
 
 func httpTarget(server *httptest.Server) Target {
 	addr := netip.MustParseAddrPort(strings.TrimPrefix(server.URL, "http://"))
-	return Target{"web", "b1", addr, DefaultCheck(HTTP)}
+	return Target{Service: "web", Backend: "b1", Addr: addr, Check: DefaultCheck(HTTP)}
 }
 
 func TestHTTPStatus(t *testing.T) {
@@ -120,7 +120,7 @@ func TestHTTPBadAnswers(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			tgt := Target{"web", "b1", rawServer(t, c.answer, c.endless), DefaultCheck(HTTP)}
+			tgt := Target{Service: "web", Backend: "b1", Addr: rawServer(t, c.answer, c.endless), Check: DefaultCheck(HTTP)}
 			tgt.Check.Timeout = 200 * time.Millisecond
 			s := firstResult(t, tgt)
 			if (s.State == Up) != c.up || !strings.Contains(s.Error, c.says) {
@@ -185,7 +185,7 @@ func TestHTTPBody(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			tgt := Target{"web", "b1", rawServer(t, c.answer, c.endless), DefaultCheck(HTTP)}
+			tgt := Target{Service: "web", Backend: "b1", Addr: rawServer(t, c.answer, c.endless), Check: DefaultCheck(HTTP)}
 			tgt.Check.Timeout, tgt.Check.Expect, tgt.Check.ExpectRegexp = 200*time.Millisecond, c.text, c.regexp
 			s := firstResult(t, tgt)
 			if (s.State == Up) != (c.says == "") || !strings.Contains(s.Error, c.says) {
@@ -205,7 +205,7 @@ func TestDialsEndWithTheirCheck(t *testing.T) {
 			ended <- struct{}{}
 			return nil, ctx.Err()
 		}})
-		tgt := Target{"web", "b1", netip.MustParseAddrPort("192.0.2.1:80"), DefaultCheck(kind)}
+		tgt := Target{Service: "web", Backend: "b1", Addr: netip.MustParseAddrPort("192.0.2.1:80"), Check: DefaultCheck(kind)}
 		tgt.Check.Timeout, tgt.Check.Interval = 20*time.Millisecond, time.Hour
 		set(t, c, tgt)
 		select {
@@ -233,6 +233,29 @@ func TestSourceAddress(t *testing.T) {
 	set(t, c, httpTarget(server))
 	if got := <-from; !strings.HasPrefix(got, "127.0.0.77:") {
 		t.Errorf("the check came from %s", got)
+	}
+}
+
+// What has been serving without a check serves until its check has failed, whatever
+// it is that the check finds.
+func TestServingUntilTheCheckFails(t *testing.T) {
+	dial := func(context.Context, string, string) (net.Conn, error) { return nil, errRefused }
+	c := New(Config{Dial: dial})
+	defer c.Close()
+	serving, stranger := target(0), target(1)
+	serving.Serving = true
+	for _, tgt := range []*Target{&serving, &stranger} {
+		tgt.Check.Interval, tgt.Check.Timeout = MinInterval, MinInterval
+	}
+	set(t, c, serving, stranger)
+	if !c.Up("web", "b0") || c.Up("web", "b1") {
+		t.Errorf("before the first check: %+v", c.Status())
+	}
+	for end := time.Now().Add(5 * time.Second); c.Up("web", "b0"); time.Sleep(MinInterval) {
+		if time.Now().After(end) {
+			t.Fatalf("still up: %+v", c.Status())
+		}
+		set(t, c, serving, stranger) // as reloads do: it proves nothing
 	}
 }
 

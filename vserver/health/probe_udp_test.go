@@ -66,7 +66,7 @@ func TestUDP(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			tgt := Target{"game", "b1", netip.AddrPort{}, DefaultCheck(UDP)}
+			tgt := Target{Service: "game", Backend: "b1", Addr: netip.AddrPort{}, Check: DefaultCheck(UDP)}
 			if tgt.Addr = closedPort(t); c.answer != nil {
 				tgt.Addr = udpServer(t, c.answer)
 			}
@@ -82,7 +82,7 @@ func TestUDP(t *testing.T) {
 
 // A check that Close breaks off in the middle of its silence is no success.
 func TestSilenceThatIsBrokenOff(t *testing.T) {
-	tgt := Target{"game", "b1", udpServer(t, func([]byte) []byte { return nil }), DefaultCheck(UDP)}
+	tgt := Target{Service: "game", Backend: "b1", Addr: udpServer(t, func([]byte) []byte { return nil }), Check: DefaultCheck(UDP)}
 	tgt.Check.SilenceOK, tgt.Check.Interval, tgt.Check.Timeout = true, time.Hour, time.Hour
 	c := New(Config{})
 	set(t, c, tgt)
@@ -107,7 +107,7 @@ func TestCheckSource(t *testing.T) {
 			from <- client.String()
 		}
 	}()
-	udp := Target{"game", "b1", netip.MustParseAddrPort(conn.LocalAddr().String()), DefaultCheck(UDP)}
+	udp := Target{Service: "game", Backend: "b1", Addr: netip.MustParseAddrPort(conn.LocalAddr().String()), Check: DefaultCheck(UDP)}
 	udp.Check.Source = netip.MustParseAddr("127.0.0.77")
 	udp.Check.Timeout = 100 * time.Millisecond
 	firstResult(t, udp)
@@ -120,7 +120,7 @@ func TestCheckSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	tcp := Target{"web", "b1", netip.MustParseAddrPort(listener.Addr().String()), DefaultCheck(TCP)}
+	tcp := Target{Service: "web", Backend: "b1", Addr: netip.MustParseAddrPort(listener.Addr().String()), Check: DefaultCheck(TCP)}
 	tcp.Check.Source = netip.MustParseAddr("127.0.0.78")
 	if s := firstResult(t, tcp); s.State != Up {
 		t.Errorf("%+v", s)

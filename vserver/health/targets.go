@@ -60,6 +60,9 @@ func (c *Checker) replace(targets []Target) {
 			all[s] = w
 		}
 		w.inherit(c.targets[t.name()])
+		if t.Serving && w.stop == nil && w.verdict == (verdict{}) {
+			w.verdict.state = Up
+		}
 		byName[t.name()] = w
 		names[w] = append(names[w], t.name())
 	}
